@@ -29,7 +29,10 @@ _NUMBER_BITS: Final = 31
 
 
 class DeletedVersion(NamedTuple):
-    """A version that is no longer in the catalogue: the number of its artifact, its number there, and its serial."""
+    """A version that is no longer in the catalogue: the number of its artifact, its number there, and its serial.
+
+    One that had another number is given once for each: a mount may have leased it by either.
+    """
 
     artifact: int
     number: int

@@ -3,7 +3,7 @@
     name       component ("/" component)*           team/vision/imagenet
     reference  name                                 the latest version
              | name ":" version ["/" path]          a version, or a file or folder inside one
-    version    "v" number | alias                   v3, latest, production; v3:v3 means v3
+    version    "v" number | "p" number | alias      v3, p1, latest, production; v3:v3 means v3
 
 Names are text that users type and that file systems show, so a component must fit a directory entry and be unambiguous.
 Paths inside a version are bytes: a version keeps the names of its files unchanged.
@@ -23,6 +23,7 @@ __all__ = [
     "COMPONENT_MAX_CHARACTERS",
     "LATEST",
     "NAME_MAX_BYTES",
+    "PENDING",
     "VERSION_MAX",
     "Reference",
     "check_alias",
@@ -30,12 +31,14 @@ __all__ = [
     "check_draft",
     "check_name",
     "check_new_alias",
+    "check_new_name",
     "check_new_remote",
     "check_new_rule",
     "check_rule",
     "check_run",
     "check_tag",
     "check_type",
+    "is_pending",
     "parse_reference",
     "parse_version_label",
     "unknown_path",
@@ -52,11 +55,14 @@ COMPONENT_MAX_BYTES = 255
 NAME_MAX_BYTES = 480
 """Limit of a whole name in UTF-8: it is part of an LMDB key, which has at most 511 bytes."""
 
-VERSION_MAX = 2**31 - 1
+PENDING = 2**30
+"""What the numbers of pending versions begin at: ``p1`` is 2**30 + 1, so that numbers still fit into 31 bits."""
+
+VERSION_MAX = PENDING - 1
 """No artifact reaches this number: each version has a serial, and serials have 31 bits."""
 
 _FORBIDDEN = frozenset("/:\\*?[]#%@")
-_VERSION_LABEL = re.compile(r"v(0|[1-9][0-9]*)")
+_VERSION_LABEL = re.compile(r"v(0|[1-9][0-9]*)|p([1-9][0-9]*)")
 _SHOWN_CHARACTERS = 60
 
 
@@ -65,6 +71,7 @@ class Reference:
     """Point at a version of an artifact, or at a path inside one.
 
     Exactly one of ``version`` and ``alias`` is set; a bare name means the alias ``latest`` and is not ``explicit``.
+    A pending version's number may also be an alias: see `artstore.rows.catalogue.version_or_link`.
     ``path`` is relative, in bytes, ``b""`` for the version itself.
     """
 
@@ -76,17 +83,24 @@ class Reference:
 
 
 def version_label(number: int) -> str:
-    """Write a version number as it is shown: ``3`` is ``"v3"``."""
-    return f"v{number}"
+    """Write a version number as it is shown: ``3`` is ``"v3"``, and ``PENDING + 1`` is ``"p1"``."""
+    return f"v{number}" if number < PENDING else f"p{number - PENDING}"
 
 
 def parse_version_label(text: str) -> int | None:
-    """Read ``"v3"`` as 3; None if *text* is not a version number in canonical form (``"v03"``, ``"V3"``)."""
+    """Read ``"v3"`` as 3 and ``"p1"`` as ``PENDING + 1``; None for another text, also for ``"v03"`` and ``"V3"``."""
     # The length is bounded before int(), which refuses thousands of digits with an error of its own.
     if len(text) > 11 or _VERSION_LABEL.fullmatch(text) is None:
         return None
     number = int(text[1:])
-    return number if number <= VERSION_MAX else None
+    if number > VERSION_MAX:
+        return None
+    return number if text[0] == "v" else PENDING + number
+
+
+def is_pending(number: int) -> bool:
+    """Return whether a number is that of a pending version, which has none yet in the remote that it belongs to."""
+    return number >= PENDING
 
 
 def check_component(component: str) -> str:
@@ -106,7 +120,8 @@ def check_new_alias(alias: str) -> str:
     """Return *alias* if it may be set; raise InvalidNameError otherwise, also for a comma, which separates aliases."""
     if isinstance(alias, str) and "," in alias:
         raise InvalidNameError(f'the alias {_shown(alias)} contains ","; give several aliases one by one')
-    return check_alias(alias)
+    _refuse_pending(check_alias(alias), "alias")
+    return alias
 
 
 def check_tag(tag: str) -> str:
@@ -172,6 +187,13 @@ def check_name(name: str) -> str:
     size = len(name.encode())
     if size > NAME_MAX_BYTES:
         raise InvalidNameError(f"the name {_shown(name)} is {size} bytes long; at most {NAME_MAX_BYTES} are allowed")
+    return name
+
+
+def check_new_name(name: str) -> str:
+    """Return *name* if an artifact may be created with it; raise InvalidNameError otherwise."""
+    for component in check_name(name).split("/"):
+        _refuse_pending(component, "name")
     return name
 
 
@@ -242,6 +264,12 @@ def _checked(component: str, what: str) -> str:
         named = isinstance(component, str) and component
         raise InvalidNameError(f"the {what} {_shown(component)} {problem}" if named else f"the {what} {problem}")
     return component
+
+
+def _refuse_pending(component: str, what: str) -> None:
+    # Names and aliases from before this form was reserved keep working.
+    if component[:1] == "p" and component[1:].isdecimal():
+        raise InvalidNameError(f"the {what} {_shown(component)} looks like a pending version; artfs assigns those")
 
 
 def _one_word(name: str, what: str) -> str:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from artstore.queries.difference import Difference
     from artstore.queries.explaining import Explanation
     from artstore.queries.exporting import GetReceipt
-    from artstore.queries.file_history import FileHistory
     from artstore.queries.graph import Graph
     from artstore.queries.query import Matches
     from artstore.queries.warming import Warmed
@@ -98,6 +97,7 @@ class Workspace(Accounting):
         exclude: Sequence[str] = (),
         remove: Sequence[str] = (),
         links: str = "follow",
+        push: bool = True,
         progress: Callable[[Progress], None] | None = None,
         **options: Unpack[VersionOptions],
     ) -> Version:
@@ -109,6 +109,9 @@ class Workspace(Accounting):
         and permission bits are kept, but a change of only these makes no version without ``new``.  What symlinks out of
         the folder lead to is stored in their place; with ``links="keep"`` they stay links, with "refuse" they raise.
 
+        A version of an artifact that was pushed or pulled is pushed at once.  If the remote does not answer, or without
+        ``push``, it is pending (``NAME:p1``) until ``remotes.push`` makes it the next version.
+
         Raises `SourceError` naming files that cannot be stored, `RefusedError` if the artifact has another type,
         `OutOfSpaceError` if the disk fills up.  Then no version is made, and the next put reuses the stored content.
         """
@@ -116,9 +119,18 @@ class Workspace(Accounting):
         from artstore.changes.putting import put_version
 
         request = Commit.checked(name, **options)
-        return put_version(
+        version = put_version(
             self.store, path, request, base=base, exclude=exclude, remove=remove, links=links, progress=progress
         )
+        return self._settled(version, push=push)
+
+    def _settled(self, version: Version, *, push: bool = True) -> Version:
+        """Return a version that was just made, pushed if a remote numbers it."""
+        if not version.is_pending:
+            return version
+        from artstore.remotes.settling import settle
+
+        return settle(self.store, version, push=push)
 
     def refer(
         self, uri: str, name: str, *, to: str = "", base: str | None = None, **options: Unpack[ReferOptions]
@@ -132,7 +144,7 @@ class Workspace(Accounting):
         """
         from artstore.drafting.reference_ops import refer
 
-        return refer(self.store, uri, name, base=base, to=to, **options)
+        return self._settled(refer(self.store, uri, name, base=base, to=to, **options))
 
     def restore(self, ref: str, **options: Unpack[VersionOptions]) -> Version:
         """Make the content of a version the next version of its artifact; nothing is copied.
@@ -245,16 +257,6 @@ class Workspace(Accounting):
             lambda store: compare(store, resolving.tree_of(store, a), resolving.tree_of(store, b))
         )
 
-    def history(self, ref: str) -> FileHistory:
-        """Return the distinct contents that a path has in the living versions of an artifact, and which have them.
-
-        ``ref`` is ``NAME:/path``, ``NAME:v3/path`` or a path on a mount.  Raises `NotFoundError` if no living version
-        has the path.
-        """
-        from artstore.queries.file_history import file_history
-
-        return self.store.confirmed(lambda store: file_history(store, ref))
-
     # -- lineage ---------------------------------------------------------------------------------------------------
 
     def link(self, ref: str, target: str, *, aliases: Sequence[str] = ()) -> Version:
@@ -264,7 +266,7 @@ class Workspace(Accounting):
         """
         from artstore.changes.linking import link
 
-        return link(self.store, self.version(ref).record, check_name(target), aliases)
+        return self._settled(link(self.store, self.version(ref).record, check_name(target), aliases))
 
     def lineage(self, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
         """Return what a version or run (``run:PROJECT/ID``) was made from, and what was made from it.

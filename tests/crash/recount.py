@@ -329,7 +329,10 @@ def _catalogue(records: Records) -> list[str]:
         wrong.append("the numbers of versions do not lead to the versions")
     for version in records.versions:
         artifact = records.artifacts.get(version.artifact)
-        if artifact is None or version.number >= artifact.next_version or version.serial >= state.next_serial:
+        given = artifact is not None and (
+            version.number < artifact.next_version or 0 < version.number - 2**30 < artifact.next_pending
+        )
+        if not given or version.serial >= state.next_serial:
             wrong.append(f"version {version.number} of artifact {version.artifact} has a number still to be given out")
     mounts = {int.from_bytes(key, "big"): int.from_bytes(value, "big") for key, value in transaction.rows(Table.MOUNTS)}
     if mounts != {version.mount: version.serial for version in records.versions if version.mount != version.serial}:
@@ -401,7 +404,7 @@ class _Replay:
         self.versions: dict[tuple[str, int], _Told] = {}
         self.deleted: dict[tuple[str, int], _Told] = {}
         self.aliases: dict[tuple[str, str], int] = {}
-        self.next: dict[str, int] = {}
+        self.next: dict[str, tuple[int, int]] = {}
         self.ends: dict[tuple[str, int], object] = {}
         self.rules: object = []
         self.runs: dict[int, object] = {}
@@ -438,7 +441,7 @@ class _Replay:
         place = (name, number if isinstance(number, int) else -1)
         match kind:
             case "artifact":
-                self.next[name] = int(str(event["next_version"]))
+                self.next[name] = int(str(event["next_version"])), int(str(event.get("next_pending", 0)))
             case "version":
                 self.versions[place] = _Told(
                     str(event["digest"]),
@@ -447,7 +450,9 @@ class _Replay:
                     *(event[field] for field in ("description", "metadata")),
                     event.get("origin", {}),
                 )
-                self.next[name] = max(self.next.get(name, 0), place[1] + 1)
+                self._take(name, place[1])
+            case "number":
+                self._renumber(name, int(str(event["version"])), place[1])
             case "delete":
                 self.deleted[place] = self.versions.pop(place)
                 for alias in [key for key, version in self.aliases.items() if (key[0], version) == place]:
@@ -469,6 +474,26 @@ class _Replay:
                 del self.aliases[name, str(event["alias"])]
             case "alias":
                 self.aliases[name, str(event["alias"])] = place[1]
+
+    def _take(self, name: str, number: int) -> None:
+        following, pending = self.next.get(name, (0, 0))
+        is_pending = number >= 2**30
+        self.next[name] = (
+            following if is_pending else max(following, number + 1),
+            max(pending, number + 1 - 2**30) if is_pending else pending,
+        )
+
+    def _renumber(self, name: str, before: int, number: int) -> None:
+        self.versions[name, number] = self.versions.pop((name, before))
+        if (name, before) in self.ends:
+            self.ends[name, number] = self.ends.pop((name, before))
+        for there in [there for there in self.there if there[:2] == (name, before)]:
+            self.there[name, number, there[2]] = self.there.pop(there)
+        for key in [key for key, version in self.aliases.items() if (key[0], version) == (name, before)]:
+            self.aliases[key] = number
+        if before >= 2**30:
+            self.aliases[name, f"p{before - 2**30}"] = number
+        self._take(name, number)
 
     def _rename(self, name: str, to: str) -> None:
         for table in (self.versions, self.deleted, self.aliases, self.ends):
@@ -538,7 +563,11 @@ def _journal(workspace: Path, records: Records) -> list[str]:
         wrong.append(f"the journal tells of the retention rules {replayed.rules}")
     wrong += _run_faults(records, replayed)
     wrong += _remote_faults(records, artifacts, replayed)
-    following = {artifact.name: artifact.next_version for artifact in artifacts.values() if artifact.is_artifact}
+    following = {
+        artifact.name: (artifact.next_version, artifact.next_pending)
+        for artifact in artifacts.values()
+        if artifact.is_artifact
+    }
     if replayed.next != following:
         wrong.append(f"the journal tells that the next versions are {replayed.next}, and they are {following}")
     return wrong

@@ -47,14 +47,25 @@ def _shown(show: OnVersion | None) -> Iterator[tuple[OnVersion, OnProgress | Non
 @click.argument("reference", metavar="[REF]", required=False, type=REFERENCE)
 @click.argument("remote", metavar="[REMOTE]", required=False, type=REMOTE)
 @click.option("--all", "every", is_flag=True, help="Push all versions of all artifacts.")
+@click.option("--if-latest", metavar="vN", help="Push only if this is the latest version there.")
+@click.option("--adopt", is_flag=True, help="Append to an artifact of the same name that was made elsewhere.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
-def push(session: Session, reference: str | None, remote: str | None, every: bool, dry_run: bool) -> None:
+def push(
+    session: Session,
+    reference: str | None,
+    remote: str | None,
+    every: bool,
+    if_latest: str | None,
+    adopt: bool,
+    dry_run: bool,
+) -> None:
     """Send versions to a remote.
 
     REF is NAME or a quoted glob of names (all living versions), NAME:v3, NAME:ALIAS, NAME:v0..v9 or 'NAME:*'. REMOTE is
     by default the remote called origin, or the only one. Versions are sent in the order in which they were made, with
     description, metadata, tags and aliases. Content that the remote has is not sent again, and neither is a version
-    that is there. A version keeps its number if that is free there.
+    that is there. A version keeps its number if that is free there, else it gets the next one, here too. Pending
+    versions (p1, p2) become the next ones. What a version includes, links to or is based on is sent first.
 
     Each version is there as a whole or not at all: after a stop, run the same command again. The
     versions are printed as they land. With --dry-run the numbers are the most that would be sent.
@@ -68,7 +79,16 @@ def push(session: Session, reference: str | None, remote: str | None, every: boo
     refs, remote = _chosen(reference, remote, every, "version or artifact")
     remotes = session.open().remotes
     with _shown(None if session.json or dry_run else _show_sent) as (show, progress):
-        pushed = remotes.push(refs, remote, every=every, dry_run=dry_run, on_version=show, progress=progress)
+        pushed = remotes.push(
+            refs,
+            remote,
+            every=every,
+            dry_run=dry_run,
+            if_latest=if_latest,
+            adopt=adopt,
+            on_version=show,
+            progress=progress,
+        )
     if session.json:
         from artfs.documents.remotes import PushDocument
 

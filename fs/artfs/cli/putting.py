@@ -103,6 +103,7 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
     default="follow",
     help="Links out of PATH: store what they lead to [default], keep them as links, or refuse them.",
 )
+@click.option("--no-push", is_flag=True, help="Leave the version pending, if NAME belongs to a remote.")
 def put(
     session: Session,
     path: str,
@@ -110,6 +111,7 @@ def put(
     type_: str | None,
     meta: tuple[str, ...],
     ttl: str | None,
+    no_push: bool,
     **options: Any,
 ) -> None:
     """Store the folder or file PATH as the next version of NAME.
@@ -118,6 +120,9 @@ def put(
     the latest version, no version is created. An interrupted put resumes from what it had stored when it is run again.
     A file '.artfsignore' works like '.gitignore'. Links that stay inside the folder are stored as links; of those that
     lead out of it, the file or folder at the end is stored, and the output names them.
+
+    If NAME was pushed to a remote or pulled from one, the version is pushed at once. If the remote does not answer, it
+    is pending: NAME:p1, until 'artfs push NAME' makes it the next version.
 
     \b
     Examples:
@@ -135,6 +140,7 @@ def put(
             type=type_,
             metadata=metadata,
             ttl=None if ttl is None else parse_time_left(ttl),
+            push=not no_push,
             progress=update,
             **options,
         )
@@ -270,7 +276,11 @@ def print_put(session: Session, version: Version) -> None:
     outcome = f"{held}, {size(receipt.new_bytes)} new" if receipt.created else f"unchanged ({held})"
     if receipt.private_files:
         outcome += f", {counted(receipt.private_files, 'file')} not readable by other users"
+    if receipt.pushed_to:
+        outcome += f", pushed to {receipt.pushed_to}"
     write_line(f"{version.name}  {outcome}")
+    if receipt.unpushed:
+        warn(f"{version.name} is pending: {receipt.unpushed}; to push it: artfs push {version.artifact}")
     if receipt.differing_paths:
         differing = counted(receipt.differing_paths, "path")
         verb, them = ("differs", "it") if receipt.differing_paths == 1 else ("differ", "them")

@@ -94,7 +94,8 @@ class OriginItem(Record):
 class VersionItem(Record):
     """One version; ``bytes`` is the size of its files, ``new_bytes`` the stored bytes that its put added.
 
-    ``undelete_until`` is the time until which a deleted version can certainly be restored, else null.
+    ``undelete_until`` is the time until which a deleted version can certainly be restored, else null. The ``number`` of
+    a pending version, such as ``p1``, has 2**30 added.
     """
 
     name: str
@@ -246,7 +247,8 @@ class PutItem(Record):
     setuid, setgid or sticky bit, which is not kept. ``followed_links`` lead out of the folder; what they lead to was
     stored. ``ignored_entries`` were left out because of ``.artfsignore`` files; a folder is one entry. So were
     ``temporary_folders`` that interrupted calls of artfs had left. ``followed_paths``, ``ignored_paths`` and
-    ``temporary_paths`` name the first ten of them.
+    ``temporary_paths`` name the first ten of them. ``pushed_to`` is the remote that it was pushed to at once, and
+    ``unpushed`` says why a pending one was not; both are null in an artifact without a remote.
     """
 
     artifact: str
@@ -266,6 +268,8 @@ class PutItem(Record):
     ignored_paths: Sequence[str]
     temporary_folders: int
     temporary_paths: Sequence[str]
+    pushed_to: str | None
+    unpushed: str | None
 
     @classmethod
     def of(cls, version: Version) -> PutItem:
@@ -293,6 +297,8 @@ def _put_values(version: Version) -> dict[str, Any]:
         "ignored_entries": receipt.ignored_entries,
         "ignored_paths": [exact_name(os.fsencode(path)) for path in receipt.ignored_paths],
         "temporary_folders": receipt.temporary_folders,
+        "pushed_to": receipt.pushed_to or None,
+        "unpushed": receipt.unpushed or None,
         "temporary_paths": [exact_name(os.fsencode(path)) for path in receipt.temporary_paths],
     }
 

@@ -22,7 +22,7 @@ from artfs.mount.attributes import (
 from artfs.mount.errnos import StaleError
 from artfs.mount.inodes import Inode, Sort
 from artstore.errors import NotFoundError
-from artstore.names import parse_version_label, version_label
+from artstore.names import is_pending, parse_version_label, version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.rows.snapshot import Snapshot
 
@@ -65,18 +65,17 @@ def find_in_artifact(snapshot: Snapshot, artifact: int, name: bytes) -> VersionR
     """Return the version that ``name`` labels, or the attributes of the alias of that name; else NotFoundError."""
     text = name.decode(errors="replace")
     number = parse_version_label(text)
-    if number is not None:
-        version = snapshot.version_by_number(artifact, number)
-        if version is not None:
-            return version
-    elif name == LATEST:
+    version = None if number is None else snapshot.version_by_number(artifact, number)
+    if version is not None:
+        return version
+    if name == LATEST:
         latest = snapshot.latest(artifact)
         if latest is not None:
             return _of_latest(latest)
-    else:
-        for alias in snapshot.aliases_of(artifact):
-            if alias.name.encode() == name:
-                return _of_alias(alias)
+    elif number is None or is_pending(number):
+        alias = snapshot.alias_by_name(artifact, text)
+        if alias is not None and alias.name.encode() == name:
+            return _of_alias(alias)
     raise NotFoundError(f"no version or alias {text!r}")
 
 
@@ -95,7 +94,7 @@ def attributes(snapshot: Snapshot, modes: Modes, place: Inode) -> Attributes:
 
 
 def link_target(snapshot: Snapshot, place: Inode) -> bytes:
-    """Return the text of an alias's link: ``v`` and the number of its version."""
+    """Return the text of an alias's link: the label of its version."""
     if place.sort is Sort.ALIAS:
         return _target(_alias(snapshot, place.value).version)
     return _target(_version(snapshot, place.value).number)
@@ -119,8 +118,9 @@ def list_artifact(snapshot: Snapshot, modes: Modes, artifact: int) -> list[Direc
         DirectoryEntry(_target(version.number), version.number + _FIRST, of_version(version, modes))
         for version in versions
     ]
-    if versions:
-        listing.append(DirectoryEntry(LATEST, _LATEST_COOKIE, _of_latest(versions[-1])))
+    numbered = [version for version in versions if not is_pending(version.number)]
+    if numbered:
+        listing.append(DirectoryEntry(LATEST, _LATEST_COOKIE, _of_latest(numbered[-1])))
     for alias in sorted(snapshot.aliases_of(artifact), key=lambda alias: alias.serial):
         listing.append(DirectoryEntry(alias.name.encode(), _ALIAS_COOKIE + alias.serial, _of_alias(alias)))
     return listing
@@ -142,7 +142,8 @@ def version_ranges(snapshot: Snapshot, artifact: int, listing: Iterable[Director
     first = last = listed[0]
     recorded = snapshot.numbers_of(artifact) if listed[-1] - first >= len(listed) else []
     for number in listed[1:]:
-        if number > last + 1 and bisect_left(recorded, number) > bisect_right(recorded, last):
+        is_other = is_pending(number) and not is_pending(last)
+        if is_other or (number > last + 1 and bisect_left(recorded, number) > bisect_right(recorded, last)):
             yield first, last
             first = number
         last = number

@@ -126,7 +126,7 @@ class Holding:
             return
         try:
             records = self._records(versions)
-            held = []
+            held: list[tuple[DeletedVersion, VersionRecord]] = []
             for version in versions:
                 if time.monotonic() >= deadline:
                     return
@@ -137,11 +137,11 @@ class Holding:
                     if self._leases is not None:
                         self._leases.release(version.artifact, version.number)
                     free.add(version.serial)
-                elif not self._is_free(record, free):
-                    held.append(record)
-            for record in held:
+                elif not self._is_free(version, record, free):
+                    held.append((version, record))
+            for version, record in held:
                 self._descend(record, deadline)
-                self._is_free(record, free)
+                self._is_free(version, record, free)
         finally:
             self._lock.release()
 
@@ -150,18 +150,18 @@ class Holding:
             records = [snapshot.recorded_version(version.serial) for version in versions]
         return {record.serial: record for record in records if record is not None}
 
-    def _is_free(self, record: VersionRecord, free: set[int]) -> bool:
+    def _is_free(self, version: DeletedVersion, record: VersionRecord, free: set[int]) -> bool:
         if _is_known(self._device, record.mount, 0):
             return False
         self._descents.pop(record.serial, None)
-        if record.state == "live" or self._release(record):
+        if record.state == "live" or self._release(version, record):
             free.add(record.serial)
             return True
         return False
 
-    def _release(self, record: VersionRecord) -> bool:
+    def _release(self, version: DeletedVersion, record: VersionRecord) -> bool:
         """Release the lease of a deleted version; return False if it is not deleted any more, or not as it was."""
-        leases, artifact, number = self._leases, record.artifact, record.number
+        leases, artifact, number = self._leases, version.artifact, version.number
         if leases is None or not leases.has(artifact, number):
             return True
         leases.guard(artifact, number)

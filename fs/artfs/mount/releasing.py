@@ -52,7 +52,7 @@ class Releasing:
         self._every = every_seconds
         self._stray = -1
         self._next_entry = -1
-        self._leased: dict[int, DeletedVersion] = {}
+        self._leased: dict[tuple[int, int], DeletedVersion] = {}  # by entry and number
         self._known: set[int] = set()
         self._last_error = ""
 
@@ -102,9 +102,9 @@ class Releasing:
     def _forget_undeleted(self) -> None:
         with self._store.snapshot() as snapshot:
             records = {entry: snapshot.recorded_version(version.serial) for entry, version in self._leased.items()}
-        for entry, record in records.items():
-            if record is not None and record.entry != entry:
-                del self._leased[entry]
+        for place, record in records.items():
+            if record is not None and record.entry != place[0]:
+                del self._leased[place]
 
     def _find(self) -> None:
         """Add the leased versions among those that were deleted since the last call."""
@@ -112,14 +112,13 @@ class Releasing:
             if snapshot.deletions == self._next_entry:
                 return
             self._next_entry = snapshot.deletions
-            waiting = [
-                (entry.number, DeletedVersion(entry.artifact, entry.version, entry.serial))
+            waiting = {
+                entry.number: deadlist.leased_as(snapshot.transaction, entry)
                 for entry in deadlist.entries(snapshot.transaction)
                 if entry.serial
-            ]
-        self._known &= {entry for entry, _ in waiting}
-        for entry, version in waiting:
-            if entry not in self._known:
-                self._known.add(entry)
+            }
+        for entry in waiting.keys() - self._known:
+            for version in waiting[entry]:
                 if self._leases.has(version.artifact, version.number):
-                    self._leased[entry] = version
+                    self._leased[entry, version.number] = version
+        self._known = set(waiting)

@@ -15,6 +15,7 @@ from artfs.registry.lookup import Lookup
 from artfs.registry.records import RECORD, ArtifactRecord
 from artfs.registry.sources import record_digest
 from artfs.registry.stored import MACS, is_registered, record_of
+from artstore.names import version_label
 from artstore.queries.versions import Version
 
 __all__ = ["DEEPEST", "Dependences"]
@@ -78,7 +79,7 @@ class Dependences(Lookup):
         try:
             values: dict[str, Any] = json.loads(version.read_bytes(folder + RECORD))
             record = ArtifactRecord.from_dict(values)
-            path = f"{version.artifact}/v{version.number}/{folder}{values['payload']}"
+            path = f"{version.artifact}/{version_label(version.number)}/{folder}{values['payload']}"
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{version.name}/{folder}{RECORD} is not the record of an artifact") from error
         mac = version.record.metadata.get(MACS, {}).get(str(place))

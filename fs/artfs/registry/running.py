@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from artfs.registry.registering import KEPT, Registering
 from artfs.registry.stored import is_registered
 from artstore.errors import RefusedError
-from artstore.names import LATEST
+from artstore.names import LATEST, version_label
 from artstore.queries.versions import Version
 
 if TYPE_CHECKING:
@@ -139,5 +139,5 @@ def _names_of(version: Version) -> set[str]:
         str(metadata["artfs.id"]),
         version.name,
         str(metadata.get("artfs.content", "")),
-        f"{version.artifact}/v{version.number}/{payload}",
+        f"{version.artifact}/{version_label(version.number)}/{payload}",
     }

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from artfs.registry.ids import ALL
 from artfs.registry.records import ArtifactRecord, MetaModelConfig, artifact_type_of
+from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
@@ -77,7 +78,7 @@ def record_of(version: Version) -> ArtifactRecord:
     created = version.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return ArtifactRecord(
         artifact_id=metadata[ID],
-        path=f"{version.artifact}/v{version.number}/{metadata.get('artfs.payload', '')}",
+        path=f"{version.artifact}/{version_label(version.number)}/{metadata.get('artfs.payload', '')}",
         step_index=metadata.get("artfs.step", 0),
         fold_id=None if fold == ALL else fold,
         source_index=metadata.get("artfs.source"),

@@ -13,7 +13,7 @@ from typing import Final
 from artfs.tracking.values import environment
 from artstore.arguments import raw_path, text
 from artstore.errors import NotFoundError
-from artstore.names import LATEST, check_name, parse_reference
+from artstore.names import LATEST, check_name, parse_reference, version_label
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
@@ -95,7 +95,7 @@ def find_version(workspace: Workspace, name: str, project: str) -> tuple[Version
     Raises `NotFoundError`, naming artifacts of that name in other projects, and `InvalidNameError`.
     """
     reference = parse_reference(plain_name(name))
-    label = f"v{reference.version}" if reference.version is not None else reference.alias or LATEST
+    label = version_label(reference.version) if reference.version is not None else reference.alias or LATEST
     for full in _candidates(reference.name, project):
         if workspace.has_artifact(full):
             return workspace.version(f"{full}:{label}"), label

@@ -13,7 +13,7 @@ from artstore import daemon_requests
 from artstore.changes.revising import living
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import NotFoundError
-from artstore.names import check_tag
+from artstore.names import check_new_name, check_tag, version_label
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import (
     AliasEvent,
@@ -82,7 +82,7 @@ def change_tags(
         artifact, current = living(transaction, version)
         for tag in remove:
             if tag not in current.tags:
-                label = f"{artifact.name}:v{current.number}"
+                label = f"{artifact.name}:{version_label(current.number)}"
                 raise NotFoundError(f"{label} has no tag {tag!r}", hint=f"list them: artfs tag ls {label}")
         tags = sorted((set(current.tags) | set(add)) - set(remove))
         if tags != current.tags:
@@ -105,6 +105,7 @@ def rename(store: Store, name: str, to: str) -> list[str]:
 
     Raises `NotFoundError` if there is no such artifact, and the errors of `artstore.rows.catalogue.rename`.
     """
+    check_new_name(to)
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         old_names = catalogue.rename(transaction, artifact, to, time.time_ns())

@@ -16,7 +16,17 @@ from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import BusyError, NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.metadata import equal_metadata
-from artstore.names import check_name, check_new_alias, check_type, parse_reference, version_label
+from artstore.names import (
+    PENDING,
+    check_name,
+    check_new_alias,
+    check_new_name,
+    check_type,
+    is_pending,
+    parse_reference,
+    parse_version_label,
+    version_label,
+)
 from artstore.origins import process_origin
 from artstore.records.catalogue import (
     ArtifactRecord,
@@ -33,6 +43,7 @@ from artstore.records.trees import EARLIEST_NS
 from artstore.rows import catalogue, lineage
 from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
 from artstore.rows.nodes import tree_view
+from artstore.rows.remotes import is_tracked
 from artstore.rows.settings import read_settings, refuse_protected
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
@@ -154,11 +165,13 @@ def record_version(
     now_ns = time.time_ns()
     is_new = catalogue.find_name(transaction, request.name) is None
     artifact = catalogue.ensure_artifact(transaction, request.name, now_ns)
+    if is_new and not artifact.next_version:
+        check_new_name(request.name)
     typed = _with_type(artifact, request.type)
     if typed is not artifact:
         events.append(TypeEvent(name=request.name, type=typed.type))
     artifact = typed
-    latest = catalogue.latest(transaction, artifact.number)
+    latest = catalogue.newest(transaction, artifact.number)
     if request.latest is not None and request.latest != (0 if latest is None else latest.serial):
         raise BusyError(
             f"another version of {request.name!r} was committed or deleted at the same time", hint="try again"
@@ -169,8 +182,8 @@ def record_version(
         highest = next(catalogue.recorded_descending(transaction, artifact.number), None)
         newest_ns = EARLIEST_NS if highest is None else highest.newest_ns
         _refuse_taken(transaction, artifact, request.number)
-        version, created = _record(transaction, artifact, root, request, new_bytes, now_ns, newest_ns), True
-        artifact = replace(artifact, next_version=max(artifact.next_version, version.number + 1))
+        artifact, number = _numbered(transaction, artifact, request.number)
+        version, created = _record(transaction, artifact, number, root, request, new_bytes, now_ns, newest_ns), True
         events.append(VersionEvent.of(request.name, version))
         if request.tags:
             version = replace(version, tags=sorted(set(request.tags)))
@@ -184,12 +197,34 @@ def record_version(
     refuse_protected(transaction, artifact, version.number, request.aliases)
     moved = catalogue.set_aliases(transaction, artifact.number, version.number, request.aliases, now_ns)
     events += [AliasEvent(name=request.name, alias=alias, version=version.number) for alias in moved]
-    events += _add_edges(transaction, _sources(transaction, request, version, created), artifact, version, now_ns)
-    names = [f"v{version.number}", "latest", *moved] if created else moved
+    before = latest if created and is_pending(version.number) else None
+    sources = [*_sources(transaction, request, version, created), *_base_of_pending(request, before)]
+    events += _add_edges(transaction, sources, artifact, version, now_ns)
+    names = [version_label(version.number), "latest", *moved] if created else moved
     changes = parent_changes(request.name) if is_new else []
     if names:
         changes.append(Change(request.name, names))
     return Committed(artifact, version, created, changes)
+
+
+def _numbered(transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None) -> tuple[ArtifactRecord, int]:
+    """Return an artifact that has given a number, and the number: ``number``, or the next one.
+
+    Where the log of a remote gives the numbers, the next one is that of a pending version.
+    """
+    if number is None and is_tracked(transaction, artifact.number):
+        names = (alias.name for alias in catalogue.aliases_of(transaction, artifact.number))
+        taken = [each - PENDING for each in map(parse_version_label, names) if each is not None and is_pending(each)]
+        pending = max([artifact.next_pending, *(each + 1 for each in taken), 1])  # also after aliases of that form
+        return replace(artifact, next_pending=pending + 1), PENDING + pending
+    number = artifact.next_version if number is None else number
+    return replace(artifact, next_version=max(artifact.next_version, number + 1)), number
+
+
+def _base_of_pending(request: Commit, before: VersionRecord | None) -> Iterator[tuple[str, End]]:
+    """Yield what a pending version is based on, for the log: the version before, unless another one was given."""
+    if before is not None and request.base is None:
+        yield lineage.BASE, version_end(before.serial)
 
 
 def _refuse_taken(transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None) -> None:
@@ -204,7 +239,7 @@ def is_latest(store: Store, root: Ref, request: Commit) -> bool:
     """Return whether a commit of ``root`` would make no version, because it equals the latest one."""
     with store.snapshot() as snapshot:
         artifact = catalogue.find_name(snapshot.transaction, request.name)
-        latest = None if artifact is None else snapshot.latest(artifact.number)
+        latest = None if artifact is None else catalogue.newest(snapshot.transaction, artifact.number)
     return latest is not None and not request.force and _same(latest, root, request)
 
 
@@ -272,6 +307,7 @@ def _same(latest: VersionRecord, root: Ref, request: Commit) -> bool:
 def _record(
     transaction: WriteTransaction,
     artifact: ArtifactRecord,
+    number: int,
     root: Ref,
     request: Commit,
     new_bytes: int,
@@ -284,7 +320,7 @@ def _record(
     version = VersionRecord(
         serial=state.next_serial,
         artifact=artifact.number,
-        number=artifact.next_version if request.number is None else request.number,
+        number=number,
         root=root.node,
         digest=view.digest,
         form=view.form,

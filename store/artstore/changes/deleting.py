@@ -20,7 +20,7 @@ from artstore.changes.version_ranges import select
 from artstore.clock import utc
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
-from artstore.names import parse_reference, version_label
+from artstore.names import parse_reference, parse_version_label, version_label
 from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry
@@ -227,6 +227,7 @@ def _released(
         (target, name)
         for target in doomed
         for name in aliases_by_version.get((target.artifact.number, target.version.number), [])
+        if parse_version_label(name) is None  # a pending version that has landed left it
     ]
     settings = read_settings(transaction)
     protected = [
@@ -297,7 +298,7 @@ def _delete_batch(
         by_artifact.setdefault(artifact.number, (artifact, ["latest"]))[1].extend(names)
     for artifact, names in by_artifact.values():
         changes.append(Change(artifact.name, names))
-        if catalogue.latest(transaction, artifact.number) is None:
+        if catalogue.newest(transaction, artifact.number) is None:
             for retired in catalogue.retire(transaction, artifact):
                 above, _, component = retired.rpartition("/")
                 changes.append(Change(above, [component]))
@@ -433,7 +434,7 @@ def _deleted_version(
 ) -> tuple[VersionRecord, DeadEntry]:
     record = catalogue.recorded_by_number(transaction, artifact.number, number)
     if record is None:
-        if number < artifact.next_version:
+        if artifact.has_given(number):
             raise NotFoundError(f"{label} can no longer be restored: its space has been freed or is being freed")
         raise NotFoundError(f"{label} never existed", hint=f"list the versions: artfs log {label.partition(':')[0]}")
     if record.state == "live":

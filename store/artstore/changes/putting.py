@@ -23,6 +23,7 @@ from artstore.ingest.source import Links, open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager, draft_of
 from artstore.ingest.statcache import StatCache
+from artstore.names import version_label
 from artstore.origins import RepositoryState
 from artstore.progress import Progress
 from artstore.queries.mounted import MountedPath, mounted_path
@@ -174,15 +175,15 @@ def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Com
     """
     with store.snapshot() as snapshot:
         number = snapshot.name_number(place.name)
-        version = snapshot.version_by_number(number[0], place.number) if number else None
+        version = snapshot.version_or_link(number[0], place.number) if number else None
         if version is None:
-            raise NotFoundError(f"{place.name}:v{place.number} no longer exists")
+            raise NotFoundError(f"{place.name}:{version_label(place.number)} no longer exists")
         if not place.path:
             request = replace(request, mtime_ns=version.mtime_ns, mode=version.mode)
             return stager.known_tree(version.form, version.digest), request, version.root
         entry = snapshot.resolve(version.root, place.path)
         if entry is None:
-            raise NotFoundError(f"{place.name}:v{place.number} has no {os.fsdecode(place.path)!r}")
+            raise NotFoundError(f"{place.name}:{version_label(place.number)} has no {os.fsdecode(place.path)!r}")
         draft = draft_of(snapshot, entry)
         above = place.path.rpartition(b"/")[0]
         folder = snapshot.resolve(version.root, above) if above else None

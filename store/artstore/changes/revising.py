@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from artstore.arguments import text
 from artstore.errors import NotFoundError
 from artstore.metadata import equal_metadata
+from artstore.names import version_label
 from artstore.origins import process_origin
 from artstore.queries.revisions import revisions_of
 from artstore.reclaim.compaction import compact_environment, rewrite_journal
@@ -55,7 +56,7 @@ def living(transaction: WriteTransaction, version: VersionRecord) -> tuple[Artif
     artifact = catalogue.artifact(transaction, version.artifact)
     current = catalogue.version(transaction, version.serial)
     if artifact is None or current is None:
-        raise NotFoundError(f"v{version.number} has been deleted")
+        raise NotFoundError(f"{version_label(version.number)} has been deleted")
     return artifact, current
 
 
@@ -108,7 +109,7 @@ def revise(
 
 
 def _no_key(artifact: ArtifactRecord, version: VersionRecord, key: str) -> NotFoundError:
-    name = f"{artifact.name}:v{version.number}"
+    name = f"{artifact.name}:{version_label(version.number)}"
     return NotFoundError(f"{name} has no metadata key {key!r}", hint=f"show its metadata: artfs show {name}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.names import check_name, parse_reference, parse_version_label, version_label
+from artstore.names import PENDING, check_name, is_pending, parse_reference, parse_version_label, version_label
 from artstore.queries.resolving import unknown_artifact
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.rows import catalogue
@@ -63,7 +63,7 @@ def _artifact(transaction: ReadTransaction, name: str) -> ArtifactRecord:
 def _choices(name: str, versions: list[VersionRecord]) -> str:
     if not versions:
         return f"list what exists: artfs ls {name}"
-    newest = version_label(versions[-1].number)
+    newest = next((version_label(each.number) for each in reversed(versions) if not is_pending(each.number)), "none")
     count = f"all {len(versions)} versions" if len(versions) > 1 else "the only version"
     return f"{name}:latest is {newest}, '{name}:*' is {count}; rm -r {name} deletes the whole artifact"
 
@@ -77,7 +77,7 @@ def _missing(transaction: ReadTransaction, artifact: ArtifactRecord, selector: s
         return NotFoundError(what, hint=listing)
     if catalogue.recorded_by_number(transaction, artifact.number, number) is not None:
         return NotFoundError(f"{ref} is already deleted", hint="to free its space now: artfs gc --now")
-    what = f"{ref} no longer exists" if number < artifact.next_version else f"there is no {ref}"
+    what = f"{ref} no longer exists" if artifact.has_given(number) else f"there is no {ref}"
     return NotFoundError(what, hint=listing)
 
 
@@ -90,13 +90,17 @@ def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: 
         low, high = parse_version_label(first), parse_version_label(last)
         if low is None or high is None or low > high:
             raise InvalidInputError(f"{selector!r} is not a range of versions", hint="such as v0..v9, inclusive")
-        in_range = range(low, min(high + 1, artifact.next_version))
+        if is_pending(low) != is_pending(high):
+            raise InvalidInputError(f"{selector!r} is not a range of versions", hint="such as v0..v9 or p1..p3")
+        end = PENDING + artifact.next_pending if is_pending(high) else artifact.next_version
+        in_range = range(low, min(high + 1, end))
         records = (catalogue.version_by_number(transaction, artifact.number, number) for number in in_range)
         return [version for version in records if version is not None]
     versions = catalogue.versions_of(transaction, artifact.number)
-    aliases = {alias.name: alias.version for alias in catalogue.aliases_of(transaction, artifact.number)}
-    if versions:
-        aliases["latest"] = versions[-1].number
+    aliases = {alias.name: alias.version for alias in catalogue.shown_aliases(transaction, artifact.number)}
+    numbered = [version.number for version in versions if not is_pending(version.number)]
+    if numbered:
+        aliases["latest"] = numbered[-1]
     numbers = {number for alias, number in aliases.items() if fnmatchcase(alias, selector)}
     return [
         version
@@ -122,5 +126,5 @@ def _named(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str
         if alias is None:
             return []
         number = alias.version
-    version = catalogue.version_by_number(transaction, artifact.number, number)
+    version = catalogue.version_or_link(transaction, artifact.number, number)
     return [] if version is None else [version]

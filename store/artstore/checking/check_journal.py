@@ -9,6 +9,7 @@ from artstore import beneath
 from artstore.checking.check_names import Names
 from artstore.checking.report import Report
 from artstore.errors import DamageError
+from artstore.names import version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.events import decode
 from artstore.retention.rules import check_rules, read_rules
@@ -96,7 +97,8 @@ def _differences(
         yield f"only the journal has the artifact {name!r}"
     for name in sorted(history.artifacts.keys() & recorded.keys()):
         replayed, artifact = history.artifacts[name], recorded[name]
-        if (replayed.type, replayed.next_version) != (artifact.type, artifact.next_version):
+        found, told = ((one.type, one.next_version, one.next_pending) for one in (artifact, replayed))
+        if found != told:
             actual = f"{artifact.type!r} and v{artifact.next_version}"
             expected = f"{replayed.type!r} and v{replayed.next_version}"
             yield f"{name!r} has the type and next version {actual} in the manifest, {expected} in the journal"
@@ -114,7 +116,7 @@ def _differences(
 
 
 def _label(number: int | None) -> str:
-    return "nothing" if number is None else f"v{number}"
+    return "nothing" if number is None else version_label(number)
 
 
 def _times(version: VersionHistory) -> tuple[int, int, int]:
@@ -129,7 +131,7 @@ def _version_differences(
         artifact = artifacts.get(version.artifact)
         if artifact is None:
             continue  # the check of the catalogue reports it
-        label = f"{artifact.name}:v{version.number}"
+        label = f"{artifact.name}:{version_label(version.number)}"
         seen.add((artifact.name, version.number))
         replayed = history.version(artifact.name, version.number)
         if replayed is None:
@@ -138,6 +140,8 @@ def _version_differences(
             yield f"{label} is deleted in only one of them"
         elif (replayed.made.serial, replayed.digest) != (version.serial, version.digest.hex()):
             yield f"the digest or serial of {label} differs"
+        elif replayed.made.former != version.former:
+            yield f"the former number of {label} differs"
         elif replayed.form != version.form.hex() or _times(replayed) != (
             version.mtime_ns,
             version.mode,
@@ -159,4 +163,4 @@ def _version_differences(
     for name, artifact_history in history.artifacts.items():
         for number, version_history in artifact_history.versions.items():
             if not version_history.is_deleted and (name, number) not in seen:
-                yield f"only the journal has {name}:v{number}"
+                yield f"only the journal has {name}:{version_label(number)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
+from artstore.names import version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.counters import Counters
 from artstore.records.tables import Table, key32, key64
@@ -28,7 +29,7 @@ class Names:
     def label(self, artifact: int, number: int) -> str:
         """Return ``NAME:vN`` of a version."""
         record = self.artifacts.get(artifact)
-        return f"{record.name if record else f'artifact {artifact}'}:v{number}"
+        return f"{record.name if record else f'artifact {artifact}'}:{version_label(number)}"
 
 
 def read_names(transaction: ReadTransaction, report: Report) -> Names:
@@ -85,7 +86,7 @@ def _check_versions(
         artifact = names.artifacts.get(version.artifact)
         if artifact is None or not artifact.is_artifact:
             report.add("catalogue", f"the version with serial {version.serial} has no artifact", versions=[label])
-        elif version.number >= artifact.next_version:
+        elif not artifact.has_given(version.number):
             report.add("counter", f"the number of {label} has not been assigned yet", versions=[label])
         if version.serial >= counters.next_serial:
             report.add("counter", f"the serial of {label} has not been assigned yet", versions=[label])

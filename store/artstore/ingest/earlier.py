@@ -94,10 +94,10 @@ class Earlier:
             )
 
     def _place_in(self, transaction: ReadTransaction) -> tuple[int, int, int]:
-        """Return the artifact's next version number, and the serial and root of its latest version."""
+        """Return how many version numbers the artifact has given, and the serial and root of its newest version."""
         record = catalogue.find_name(transaction, self._artifact) or catalogue.find_retired(transaction, self._artifact)
-        latest = None if record is None else catalogue.latest(transaction, record.number)
-        number = 0 if record is None else record.next_version
+        latest = None if record is None else catalogue.newest(transaction, record.number)
+        number = 0 if record is None else record.next_version + record.next_pending
         return (number, 0, 0) if latest is None else (number, latest.serial, latest.root)
 
     def root(self) -> EarlierDirectory | None:

@@ -95,13 +95,18 @@ class Remotes:
         *,
         every: bool = False,
         dry_run: bool = False,
+        if_latest: str | None = None,
+        adopt: bool = False,
         on_version: OnVersion | None = None,
         progress: OnProgress | None = None,
     ) -> Pushed:
         """Push versions: ``NAME`` or a glob of names, ``NAME:v3``, ``NAME:v0..v9``, or ``every`` one.
 
         ``remote`` is by default ``origin``, or the only one.  ``on_version`` is called for each that is there.  What is
-        there already is not sent again.  ``dry_run`` counts what would be sent.
+        there already is not sent again; what a version includes, links to or is based on is sent first.  Pending
+        versions become the next ones, here too.  ``dry_run`` counts what would be sent.  With ``if_latest`` (``"v4"``)
+        nothing is pushed unless that is the latest version there.  ``adopt`` appends to an artifact of the same name
+        and another origin.
 
         Raises `NotFoundError`, `RefusedError` for a remote that is read-only or where a name or alias means something
         else, `BusyError` while another process pushes, `UnknownOutcomeError` (run it again), and the store's errors.
@@ -109,7 +114,17 @@ class Remotes:
         from artstore.remotes.exchanging import push
 
         given = texts_of([refs], "the versions to push") if refs else []
-        return push(self._store, given, remote, every=every, dry_run=dry_run, on_version=on_version, progress=progress)
+        return push(
+            self._store,
+            given,
+            remote,
+            every=every,
+            dry_run=dry_run,
+            if_latest=if_latest,
+            adopt=adopt,
+            on_version=on_version,
+            progress=progress,
+        )
 
     def fetch(self, remote: str | None = None) -> Fetched:
         """Read a remote's log on; return what is there.  No content is read."""

@@ -154,7 +154,8 @@ def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
     users = []
     if leases.is_held(store, version.serial):
         users.append("a file of it is open through the Python API")
-    mounts = daemon_requests.in_use(store.run_dir, [DeletedVersion(version.artifact, version.number, version.serial)])
+    leased = [DeletedVersion(version.artifact, number, version.serial) for number in version.numbers]
+    mounts = daemon_requests.in_use(store.run_dir, leased)
     users += [f"in use under a mount: {mountpoint}" for mountpoint in mounts.values()]
     return users
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from artstore import daemons, locate
 from artstore.errors import InvalidInputError
-from artstore.names import parse_version_label, version_label
+from artstore.names import is_pending, parse_version_label, version_label
 from artstore.store import Store
 
 __all__ = ["MOUNT_TYPE", "WORKSPACE_XATTR", "MountedPath", "mounted_folder", "mounted_path"]
@@ -45,13 +45,19 @@ def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | No
     inside = os.path.join(mount.root, os.path.relpath(real, mount.path)).encode("utf-8", "surrogateescape")
     components = [part for part in inside.split(b"/") if part not in (b"", b".")]
     for depth, component in enumerate(components):
-        if component.startswith(b"."):
-            break  # a view above versions, below which names can look like versions
         number = parse_version_label(component.decode("utf-8", "replace"))
         if number is not None and depth:
             name = b"/".join(components[:depth]).decode("utf-8", "surrogateescape")
+            if is_pending(number) and not _is_artifact(store, name):
+                continue  # a project from before that form was reserved
             return MountedPath(name, number, b"/".join(components[depth + 1 :]))
     raise InvalidInputError(f"{os.fspath(path)!r} lies above the versions of a mount", hint="name a version in it")
+
+
+def _is_artifact(store: Store, name: str) -> bool:
+    with store.snapshot() as snapshot:
+        found = snapshot.name_number(name)
+    return found is not None and found[1]
 
 
 def _is_of(store: Store, mount: locate.MountPoint) -> bool:

@@ -7,7 +7,15 @@ import os
 from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError, InvalidNameError, NotFolderError, NotFoundError
 from artstore.locate import has_current_folder, without_current_folder
-from artstore.names import LATEST, Reference, parse_reference, parse_version_label, unknown_path, version_label
+from artstore.names import (
+    LATEST,
+    Reference,
+    is_pending,
+    parse_reference,
+    parse_version_label,
+    unknown_path,
+    version_label,
+)
 from artstore.queries.mounted import mounted_path
 from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
@@ -17,7 +25,6 @@ from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
 __all__ = [
-    "artifact_path",
     "base_version",
     "find_artifact",
     "is_digest",
@@ -40,7 +47,8 @@ def looks_like_path(ref: str) -> bool:
         raise InvalidNameError(f"a reference must be text such as NAME:v3, not {shown_value(ref)}")
     if ref.startswith(("/", "./", "../", "~")) or ref in (".", ".."):
         return True
-    return ":" not in ref and any(parse_version_label(component) is not None for component in ref.split("/"))
+    numbers = (parse_version_label(component) for component in ref.split("/"))
+    return ":" not in ref and any(number is not None and not is_pending(number) for number in numbers)
 
 
 def is_digest(text: str) -> bool:
@@ -147,15 +155,6 @@ def numbered_reference(store: Store, ref: str) -> str:
     return f"{reference.name}:{version_label(reference.version or 0)}{inside}"
 
 
-def artifact_path(store: Store, ref: str) -> tuple[str, bytes]:
-    """Return (artifact's name, path inside its versions) of ``NAME:/path``, ``NAME:v3/path`` or a path on a mount."""
-    name, _, rest = ("", "", "") if looks_like_path(ref) else ref.partition(":")
-    reference = parse_reference(f"{name}:{LATEST}{rest}") if rest.startswith("/") else reference_of(store, ref)
-    if not reference.path:
-        raise InvalidInputError(f"{ref!r} has no path inside a version", hint=f"write {reference.name}:/PATH")
-    return reference.name, reference.path
-
-
 def resolve_recorded(store: Store, ref: str) -> tuple[VersionRecord, bytes]:
     """Return (version, path inside) of a reference, also to a version that is deleted and waits to be reaped."""
     reference = reference_of(store, ref)
@@ -198,14 +197,23 @@ def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Referen
     if number is None:
         latest = snapshot.latest(artifact.number)
         if latest is None:
-            raise NotFoundError(
-                f"{artifact.name!r} has no living version", hint=f"its history: artfs log {artifact.name}"
-            )
+            raise _no_latest(snapshot, artifact)
         return latest
-    record = snapshot.version_by_number(artifact.number, number)
+    record = snapshot.version_or_link(artifact.number, number)
     if record is None:
         label = f"{artifact.name}:{version_label(number)}"
         if catalogue.recorded_by_number(snapshot.transaction, artifact.number, number) is not None:
             raise NotFoundError(f"{label} was deleted", hint=f"restore it: artfs undelete {label}")
         raise NotFoundError(f"there is no {label}", hint=f"list what exists: artfs ls {artifact.name}")
     return record
+
+
+def _no_latest(snapshot: Snapshot, artifact: ArtifactRecord) -> NotFoundError:
+    newest = catalogue.newest(snapshot.transaction, artifact.number)
+    if newest is None:
+        return NotFoundError(f"{artifact.name!r} has no living version", hint=f"its history: artfs log {artifact.name}")
+    label = version_label(newest.number)
+    return NotFoundError(
+        f"{artifact.name!r} has only pending versions, and latest is none of them",
+        hint=f"name one, such as {artifact.name}:{label}, or send them: artfs push {artifact.name}",
+    )

@@ -24,6 +24,7 @@ from artstore.errors import (
     RefusedError,
 )
 from artstore.interrupts import deferring
+from artstore.names import is_pending, version_label
 from artstore.queries.batches import FileBatches, StoredFile, stored_files
 from artstore.queries.content_file import ContentFile
 from artstore.queries.memory_file import MemoryFile
@@ -38,7 +39,7 @@ from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import check_directory, entries_from
 from artstore.store import Store
 
-__all__ = ["FileInfo", "PutReceipt", "Version", "kind_name"]
+__all__ = ["FileInfo", "PutReceipt", "Version"]
 
 
 class PutReceipt(NamedTuple):
@@ -51,6 +52,8 @@ class PutReceipt(NamedTuple):
     out of the folder, and what they lead to was stored.  ``ignored_entries`` were left out because of ``.artfsignore``
     files; a folder is one entry.  ``temporary_folders``, which interrupted exports left there, were left out too.
     ``followed_paths``, ``ignored_paths`` and ``temporary_paths`` name the first ten of them.
+
+    ``pushed_to`` is the remote that the version was pushed to at once; ``unpushed`` says why a pending one was not.
     """
 
     created: bool
@@ -66,6 +69,8 @@ class PutReceipt(NamedTuple):
     ignored_paths: tuple[str, ...] = ()
     temporary_folders: int = 0
     temporary_paths: tuple[str, ...] = ()
+    pushed_to: str = ""
+    unpushed: str = ""
 
 
 _BUFFER_BYTES = 128 * 1024
@@ -88,11 +93,6 @@ class FileInfo:
     mode: int
     is_reference: bool = False
     """Whether it is a file whose bytes stay outside; ``digest`` is then that of the reference record."""
-
-
-def kind_name(kind: Kind) -> str:
-    """Return file, directory or link."""
-    return {Kind.DIRECTORY: "directory", Kind.LINK: "link"}.get(kind, "file")
 
 
 @deferring("tags", "aliases", "path")
@@ -152,13 +152,18 @@ class Version:
 
     @property
     def number(self) -> int:
-        """3 for v3."""
+        """3 for v3, and 2**30 + 1 for p1: see `is_pending`."""
         return self._record.number
 
     @property
     def name(self) -> str:
         """``NAME:v3``."""
-        return f"{self._artifact}:v{self._record.number}"
+        return f"{self._artifact}:{version_label(self._record.number)}"
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it belongs to a remote that has not given it a number yet, as when it was put offline."""
+        return is_pending(self._record.number)
 
     @property
     def digest(self) -> str:
@@ -418,7 +423,7 @@ class Version:
             return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
 
     def _info(self, snapshot: Snapshot, entry: TreeEntry) -> FileInfo:
-        kind = kind_name(entry.kind)
+        kind = {Kind.DIRECTORY: "directory", Kind.LINK: "link"}.get(entry.kind, "file")
         target = os.fsdecode(snapshot.read(entry.node, 0, entry.size)) if entry.kind == Kind.LINK else None
         when = utc(entry.mtime_ns)
         digest = snapshot.identity(entry.node).hex()

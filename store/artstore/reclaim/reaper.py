@@ -23,7 +23,6 @@ from typing import Final, NamedTuple
 
 from artstore import beneath, daemon_requests
 from artstore.interrupts import checkpoint
-from artstore.mount_leases import DeletedVersion
 from artstore.reclaim import compaction, leases
 from artstore.reclaim.holes import punch_unread
 from artstore.records.deadlist import DeadEntry
@@ -214,11 +213,10 @@ class Reaper:
                 users[entry.serial] = self._earlier_readers(entry.transaction)
             elif leases.is_held(self._store, entry.serial):
                 users[entry.serial] = OPEN_IN_PYTHON
-        rest = [
-            DeletedVersion(entry.artifact, entry.version, entry.serial)
-            for entry in versions
-            if entry.serial not in users
-        ]
+        with self._store.snapshot() as snapshot:
+            transaction = snapshot.transaction
+            waiting = [entry for entry in versions if entry.serial not in users]
+            rest = [each for entry in waiting for each in deadlist.leased_as(transaction, entry)]
         users |= daemon_requests.in_use(self._store.run_dir, rest, evicted=self._evicted)
         until = time.monotonic() + _ASK_AGAIN_SECONDS
         for entry in versions:

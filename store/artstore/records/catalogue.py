@@ -18,6 +18,7 @@ from artstore.arguments import shown_text, shown_value
 from artstore.errors import DamageError, InvalidInputError
 from artstore.ids import ID_LENGTH
 from artstore.metadata import equal_metadata
+from artstore.names import PENDING, is_pending
 from artstore.records.trees import EARLIEST_NS, LATEST_NS
 
 __all__ = [
@@ -257,6 +258,7 @@ class ArtifactRecord(CatalogueRecord):
     """An artifact, or a project: a component above artifacts.  ``number`` is never reused.
 
     ``alias_history`` has the last changes of its aliases: ``alias``, ``version`` (a number, or None) and ``at_ns``.
+    ``next_pending`` is the n of the next pending version ``pn``, 0 if it never had one.
     """
 
     kind: ClassVar[str] = "artifact"
@@ -269,6 +271,11 @@ class ArtifactRecord(CatalogueRecord):
     next_version: Number = 0
     description: str = ""
     alias_history: list[dict[str, Any]] = field(default_factory=list)
+    next_pending: Number = 0
+
+    def has_given(self, number: int) -> bool:
+        """Return whether a version's number, pending or not, is or was that of a version."""
+        return number < (PENDING + self.next_pending if is_pending(number) else self.next_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +295,7 @@ class VersionRecord(CatalogueRecord):
     ``path``, ``id``, ``reason``, ``purged_ns`` and the digest before.  ``origin`` is where the version comes from: the
     ``user``, ``host``, ``command`` and ``folder`` of the process that made it, and, if the folder put is in a git
     repository, its ``commit`` and whether files differ from it (``dirty``), None if unknown; {} if it was not recorded.
+    ``former`` is the number that it had before a remote gave it another one, such as that of a pending version.
     """
 
     kind: ClassVar[str] = "version"
@@ -321,6 +329,12 @@ class VersionRecord(CatalogueRecord):
     expires_ns: int = 0
     reason: str = ""
     origin: dict[str, Any] = field(default_factory=dict)
+    former: Number | None = None
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers by which mounts may have leased it: its own, and the former one."""
+        return (self.number,) if self.former is None else (self.number, self.former)
 
 
 @dataclass(frozen=True, slots=True)

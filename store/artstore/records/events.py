@@ -33,6 +33,7 @@ __all__ = [
     "EdgeEvent",
     "Event",
     "MetricsEvent",
+    "NumberEvent",
     "PurgeEvent",
     "RemoteEvent",
     "RenameEvent",
@@ -127,6 +128,7 @@ class ArtifactEvent(_Event):
     next_serial: int
     created_ns: int
     description: str
+    next_pending: Number = 0
 
     @classmethod
     def of(cls, record: ArtifactRecord, next_serial: int) -> Self:
@@ -138,6 +140,7 @@ class ArtifactEvent(_Event):
             next_serial=next_serial,
             created_ns=record.created_ns,
             description=record.description,
+            next_pending=record.next_pending,
         )
 
 
@@ -159,6 +162,7 @@ class VersionEvent(_Event):
     base: str | None
     draft: str = ""
     origin: dict[str, Any] | None = None
+    former: Number | None = None
 
     @classmethod
     def of(cls, name: str, record: VersionRecord) -> Self:
@@ -178,7 +182,17 @@ class VersionEvent(_Event):
             base=record.base,
             draft=record.draft,
             origin=record.origin or None,
+            former=record.former,
         )
+
+
+class NumberEvent(_Event):
+    """A version has the number that a remote gave it, and its aliases follow; the label of a pending one stays too."""
+
+    event_kind: ClassVar[str] = "number"
+    name: Name
+    version: Number
+    number: Number
 
 
 class DeleteEvent(_Event):
@@ -373,6 +387,7 @@ Event = (
     | RemoteEvent
     | TrackEvent
     | CounterpartEvent
+    | NumberEvent
 )
 """Any event; `decode` knows just these, and type checkers see where one of them is not handled."""
 

@@ -14,19 +14,20 @@ from typing import Final
 
 from artstore.changes.version_ranges import select
 from artstore.creating import create_workspace
-from artstore.errors import NotFoundError
-from artstore.names import LATEST, check_name, parse_version_label, version_label
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.names import LATEST, check_name, is_pending, parse_version_label, version_label
 from artstore.progress import Progress
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
-from artstore.records.remotes import PENDING
+from artstore.records.remotes import PENDING, Counterpart, RemoteRecord
 from artstore.remotes.adding import add, require_remote
 from artstore.remotes.cloning import pull_version
 from artstore.remotes.connecting import DEFAULT, choose, connect, note_position, require_writable
 from artstore.remotes.connection import Connection
 from artstore.remotes.log.state import LIVE, State, VersionRow
 from artstore.remotes.pushing import plan_push, push_version
-from artstore.rows import catalogue
+from artstore.rows import catalogue, lineage
 from artstore.rows import remotes as rows
+from artstore.rows.lineage import BASE, INCLUDED, LINKED, version_end
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
@@ -132,14 +133,18 @@ def push(
     *,
     every: bool = False,
     dry_run: bool = False,
+    if_latest: str | None = None,
+    adopt: bool = False,
     on_version: OnVersion | None = None,
     progress: OnProgress | None = None,
 ) -> Pushed:
     """Push versions with their aliases, in the order in which they were made; ``on_version`` is called for each.
 
     A reference is ``NAME`` or a glob of names (all living versions), or what `artstore.changes.version_ranges.select`
-    takes; ``every`` selects all artifacts.  A version that is there already is not sent again.  ``progress`` is called
-    when an object was acknowledged.
+    takes; ``every`` selects all artifacts.  What these include, link to or are based on is pushed too.  A version that
+    is there already is not sent again.  ``progress`` is called when an object was acknowledged.  With ``if_latest``
+    (``v4``) nothing is pushed unless that is the latest version there; ``adopt`` appends to artifacts of the same name
+    and another origin.
 
     Raises `NotFoundError` for an unknown remote or version, `RefusedError` for a remote that is read-only, and what
     `artstore.remotes.pushing.push_version` raises: the versions before that are pushed then.
@@ -147,38 +152,105 @@ def push(
     uuid, record = choose(store, remote)
     require_writable(record)
     with store.snapshot() as snapshot:
-        chosen = _selected(snapshot.transaction, refs, every)
+        chosen = _with_sources(snapshot.transaction, _selected(snapshot.transaction, refs, every), uuid)
+        expected = _expected(if_latest, chosen)
         there = {
             version.serial: rows.counterparts_of(snapshot.transaction, version.serial).get(uuid)
             for _, version in chosen
         }
     pushed = Pushed(record.name, dry_run=dry_run)
-    connection: Connection | None = None
-    meter: _Meter | None = None
+    pushes = _Pushes(store, uuid, record, pushed, expected, adopt, progress)
     try:
         for artifact, version in chosen:
-            name, known = f"{artifact.name}:{version_label(version.number)}", there[version.serial]
-            if known is not None and known.way != PENDING:
-                done = Transferred(name, f"{artifact.name}:{version_label(known.number)}", is_new=False)
-            elif dry_run:
-                connection = connection or connect(store, uuid, record)
-                planned = plan_push(store, connection, artifact, version)
-                pushed.sent_bytes, pushed.objects = pushed.sent_bytes + planned.bytes, pushed.objects + planned.objects
-                done = Transferred(name, name, is_new=planned.objects > 0)
-            else:
-                connection = connection or connect(store, uuid, record)
-                meter = _Meter(progress, "sending", name, None, meter.done if meter else 0)
-                result = push_version(store, connection, artifact, version, on_sent=meter.add)
-                title = connection.state.title(result.row.artifact, result.row.number)
-                done = Transferred(name, title, is_new=result.created, sent_bytes=result.sent)
+            done = pushes.push(artifact, version, there[version.serial])
             pushed.versions.append(done)
             pushed.sent_bytes += done.sent_bytes
             if on_version is not None:
                 on_version(done)
     finally:
-        if connection is not None and not dry_run:
-            note_position(store, connection)
+        if pushes.connection is not None and not dry_run:
+            note_position(store, pushes.connection)
     return pushed
+
+
+class _Pushes:
+    """The pushes of one call, which connect when the first one needs it."""
+
+    def __init__(
+        self,
+        store: Store,
+        uuid: bytes,
+        record: RemoteRecord,
+        pushed: Pushed,
+        expected: int | None,
+        adopt: bool,
+        progress: OnProgress | None,
+    ) -> None:
+        self.connection: Connection | None = None
+        self._store, self._uuid, self._record = store, uuid, record
+        self._pushed = pushed
+        self._expected, self._adopt = expected, adopt
+        self._progress = progress
+        self._sent = 0
+
+    def push(self, artifact: ArtifactRecord, version: VersionRecord, known: Counterpart | None) -> Transferred:
+        """Push a version, or plan to; ``known`` is what it is in the remote as far as this workspace knows."""
+        name = f"{artifact.name}:{version_label(version.number)}"
+        if known is not None and known.way != PENDING and not is_pending(version.number):
+            return Transferred(name, f"{artifact.name}:{version_label(known.number)}", is_new=False)
+        if self.connection is None:
+            self.connection = connect(self._store, self._uuid, self._record)
+        pushed = self._pushed
+        if pushed.dry_run:
+            planned = plan_push(self._store, self.connection, artifact, version)
+            pushed.sent_bytes, pushed.objects = pushed.sent_bytes + planned.bytes, pushed.objects + planned.objects
+            return Transferred(name, name, is_new=planned.objects > 0)
+        meter = _Meter(self._progress, "sending", name, None, self._sent)
+        result = push_version(
+            self._store,
+            self.connection,
+            artifact,
+            version,
+            on_sent=meter.add,
+            if_latest=self._expected,
+            adopt=self._adopt,
+        )
+        self._sent = meter.done
+        self._expected = None if self._expected is None else result.row.number
+        title = self.connection.state.title(result.row.artifact, result.row.number)
+        return Transferred(name, title, is_new=result.created, sent_bytes=result.sent)
+
+
+def _expected(if_latest: str | None, chosen: Sequence[tuple[ArtifactRecord, VersionRecord]]) -> int | None:
+    """Return the number of the version that has to be the latest one in the remote."""
+    if if_latest is None:
+        return None
+    number = parse_version_label(if_latest)
+    if number is None or is_pending(number):
+        raise InvalidInputError(f"{if_latest!r} is not a version number", hint="such as v4")
+    if len({artifact.number for artifact, _ in chosen}) > 1:
+        raise InvalidInputError("a version to be the latest one can be given for a push of one artifact only")
+    return number
+
+
+def _with_sources(
+    transaction: ReadTransaction, chosen: Sequence[tuple[ArtifactRecord, VersionRecord]], remote: bytes
+) -> list[tuple[ArtifactRecord, VersionRecord]]:
+    """Return versions, and what they include, link to or are based on and the remote lacks, in the order of serials."""
+    found = {version.serial: (artifact, version) for artifact, version in chosen}
+    waiting = list(found)
+    while waiting:
+        for edge, _ in lineage.edges_to(transaction, version_end(waiting.pop())):
+            serial = edge.source.number
+            if edge.kind not in (BASE, INCLUDED, LINKED) or serial in found:
+                continue
+            version, there = catalogue.version(transaction, serial), rows.counterparts_of(transaction, serial)
+            artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
+            if version is None or artifact is None or (remote in there and there[remote].way != PENDING):
+                continue
+            found[serial] = (artifact, version)
+            waiting.append(serial)
+    return [found[serial] for serial in sorted(found)]
 
 
 def _selected(

@@ -16,6 +16,7 @@ from artstore.checking.check_versions import root_view
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.errors import DamageError
+from artstore.names import PENDING, is_pending, version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, CatalogueRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry, decode_entry
 from artstore.records.events import decode
@@ -139,7 +140,14 @@ class _Work:
     def _make_artifact(self, number: int, name: str) -> None:
         artifact = self._history.artifacts[name]
         self._artifacts[number] = ArtifactRecord(
-            number, name, True, artifact.created_ns, artifact.type, artifact.next_version, artifact.description
+            number,
+            name,
+            True,
+            artifact.created_ns,
+            artifact.type,
+            artifact.next_version,
+            artifact.description,
+            next_pending=artifact.next_pending,
         )
         self.repairs.append(f"rebuilt the record of the artifact {name!r} from the journal")
 
@@ -162,7 +170,7 @@ class _Work:
             except DamageError:
                 row = None
             if row is None:
-                self.repairs.append(f"{name}:v{number} is lost: its directory has no surviving record")
+                self.repairs.append(f"{name}:{version_label(number)} is lost: its directory has no surviving record")
                 continue
             record = version_record(self._transaction, numbers[name], number, version, Root(row[0], 0))
             if entry is not None:
@@ -170,7 +178,7 @@ class _Work:
                     record, state="deleted", deleted_ns=entry.added_ns, due_ns=entry.due_ns, entry=entry.number
                 )
             self._versions[serial] = record
-            self.repairs.append(f"rebuilt the record of {name}:v{number} from the journal")
+            self.repairs.append(f"rebuilt the record of {name}:{version_label(number)} from the journal")
         for serial, record in list(self._versions.items()):
             if record.artifact in self._artifacts:
                 self._versions[serial] = self._agreeing(record)
@@ -264,8 +272,12 @@ class _Work:
         versions = self._versions.values()
         living = self._living()
         for number, record in list(self._artifacts.items()):
-            highest = max((version.number for version in versions if version.artifact == number), default=-1)
-            self._artifacts[number] = replace(record, next_version=max(record.next_version, highest + 1))
+            taken = [version.number for version in versions if version.artifact == number]
+            self._artifacts[number] = replace(
+                record,
+                next_version=max([record.next_version, *(each + 1 for each in taken if not is_pending(each))]),
+                next_pending=max([record.next_pending, *(each + 1 - PENDING for each in taken if is_pending(each))]),
+            )
         self._repair_projects({self._artifacts[version.artifact].name for version in living})
         state.next_name = max([state.next_name, *(number + 1 for number in self._artifacts)])
         state.next_serial = max(

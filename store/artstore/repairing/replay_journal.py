@@ -166,6 +166,7 @@ def _write_artifact(transaction: WriteTransaction, name: str, artifact: Artifact
         type=artifact.type,
         description=artifact.description,
         next_version=artifact.next_version,
+        next_pending=artifact.next_pending,
     )
     catalogue.put_artifact(transaction, record)
     return record
@@ -199,6 +200,7 @@ def version_record(
         purged=version.purged,
         expires_ns=version.expires_ns,
         origin=version.made.origin or {},
+        former=version.made.former,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from artstore.changes.deleting import delete
 from artstore.clock import doubt
 from artstore.errors import NotFoundError, RefusedError
+from artstore.names import is_pending
 from artstore.records.catalogue import ArtifactRecord, VersionRecord, end_after
 from artstore.records.events import TtlEvent
 from artstore.retention.judging import Candidate, Verdict, judge
@@ -196,6 +197,7 @@ def _verdicts(
                 ],
             )
             for version in versions
+            if not is_pending(version.number)  # what only this workspace has is never deleted by a rule
         ]
         yield from judge(candidates, rules.rules, now_ns)
 

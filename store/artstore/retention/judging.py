@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from artstore.metadata import decimal_of
+from artstore.names import version_label
 from artstore.retention.rules import PERIODS, Rule
 
 __all__ = ["Candidate", "Verdict", "judge"]
@@ -45,7 +46,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """``NAME:v3``."""
-        return f"{self.artifact}:v{self.number}"
+        return f"{self.artifact}:{version_label(self.number)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Verdict:
 
 
 def judge(candidates: Sequence[Candidate], rules: Sequence[Rule], now_ns: int) -> list[Verdict]:
-    """Return a verdict on each living version of one artifact, the newest first."""
+    """Return a verdict on each living version of one artifact, the newest first; none is pending."""
     ordered = sorted(candidates, key=lambda each: each.number, reverse=True)
     selected: dict[int, list[Rule]] = {each.serial: [] for each in ordered}
     kept: dict[int, list[str]] = {each.serial: [] for each in ordered}

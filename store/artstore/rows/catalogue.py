@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError, ExistsError, InvalidInputError
-from artstore.names import version_label
+from artstore.names import PENDING, is_pending, parse_version_label, version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.tables import Table, key32, key64, name_of_key, number32, number64
 from artstore.rows import terms
@@ -33,22 +33,27 @@ __all__ = [
     "label",
     "latest",
     "names_in",
+    "newest",
     "put_alias",
     "put_artifact",
     "put_version",
     "recorded_by_number",
+    "recorded_descending",
     "recorded_numbers",
     "recorded_version",
     "recorded_versions",
     "remove_alias",
     "remove_version",
     "rename",
+    "renumber",
     "retire",
     "serial_of",
     "serials_of",
     "set_aliases",
+    "shown_aliases",
     "version",
     "version_by_number",
+    "version_or_link",
     "versions_of",
 ]
 
@@ -266,6 +271,23 @@ def remove_version(transaction: WriteTransaction, serial: int, artifact_number: 
     transaction.delete(Table.NUMBERS, key64(artifact_number) + key32(number))
 
 
+def renumber(transaction: WriteTransaction, record: VersionRecord, number: int) -> VersionRecord:
+    """Give a living version another number, which is free, and let its aliases follow; return its record.
+
+    A pending one that gets its number keeps the old one as an alias, which is in no list.
+    """
+    transaction.delete(Table.NUMBERS, key64(record.artifact) + key32(record.number))
+    changed = replace(record, number=number, former=record.number)
+    put_version(transaction, changed)
+    now_ns = time.time_ns()
+    for alias in aliases_of(transaction, record.artifact):
+        if alias.version == record.number:
+            put_alias(transaction, record.artifact, alias.name, number, now_ns)
+    if is_pending(record.number):
+        put_alias(transaction, record.artifact, version_label(record.number), number, now_ns)
+    return changed
+
+
 def version_of_mount(transaction: ReadTransaction, mount: int) -> VersionRecord | None:
     """Return the version, living or deleted, whose inode numbers contain a mount serial; None if none does any more."""
     value = transaction.get(Table.MOUNTS, key32(mount))
@@ -305,6 +327,15 @@ def version_by_number(transaction: ReadTransaction, artifact_number: int, number
     return record if record is not None and record.state == "live" else None
 
 
+def version_or_link(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
+    """Return the living version with a number, or the one that a pending version of that number has become."""
+    record = version_by_number(transaction, artifact_number, number)
+    if record is None and is_pending(number):
+        alias = alias_by_name(transaction, artifact_number, version_label(number))
+        return None if alias is None else version_by_number(transaction, artifact_number, alias.version)
+    return record
+
+
 def serials_of(transaction: ReadTransaction, artifact_number: int) -> Iterator[int]:
     """Yield the serials of an artifact's versions, deleted ones too, by number."""
     for _, serial in transaction.rows(Table.NUMBERS, key64(artifact_number)):
@@ -336,16 +367,27 @@ def count_versions(transaction: ReadTransaction, artifact_number: int) -> int:
 
 
 def latest(transaction: ReadTransaction, artifact_number: int) -> VersionRecord | None:
-    """Return an artifact's highest living version."""
+    """Return an artifact's highest living version that is not pending."""
+    descending = recorded_descending(transaction, artifact_number, below=PENDING)
+    return next((record for record in descending if record.state == "live"), None)
+
+
+def newest(transaction: ReadTransaction, artifact_number: int) -> VersionRecord | None:
+    """Return an artifact's newest pending version, else its latest one: the version that a put is compared with."""
     descending = recorded_descending(transaction, artifact_number)
     return next((record for record in descending if record.state == "live"), None)
 
 
-def recorded_descending(transaction: ReadTransaction, artifact_number: int) -> Iterator[VersionRecord]:
-    """Yield an artifact's versions, deleted ones too, from the highest number down."""
+def recorded_descending(
+    transaction: ReadTransaction, artifact_number: int, *, below: int = 2 * PENDING
+) -> Iterator[VersionRecord]:
+    """Yield an artifact's versions, deleted ones too, from the highest number ``below`` one down.
+
+    Pending ones come first.
+    """
     prefix = key64(artifact_number)
     with transaction.raw.cursor(transaction.handles[Table.NUMBERS]) as cursor:
-        more = cursor.prev() if cursor.set_range(key64(artifact_number + 1)) else cursor.last()
+        more = cursor.prev() if cursor.set_range(prefix + key32(below)) else cursor.last()
         while more and (key := bytes(cursor.key())).startswith(prefix):
             serial = transaction.get(Table.NUMBERS, key)
             record = None if serial is None else recorded_version(transaction, number32(serial))
@@ -357,6 +399,16 @@ def recorded_descending(transaction: ReadTransaction, artifact_number: int) -> I
 def aliases_of(transaction: ReadTransaction, artifact_number: int) -> list[AliasRecord]:
     """Return an artifact's aliases, by name; `latest` is not one of them."""
     return [AliasRecord.decode(payload) for _, payload in transaction.rows(Table.ALIASES, key64(artifact_number))]
+
+
+def shown_aliases(transaction: ReadTransaction, artifact_number: int) -> list[AliasRecord]:
+    """Return an artifact's aliases as `aliases_of` does, without those that pending versions have left."""
+    aliases = aliases_of(transaction, artifact_number)
+    pending = {alias.name: number for alias in aliases if is_pending(number := parse_version_label(alias.name) or 0)}
+    record = artifact(transaction, artifact_number) if pending else None
+    if record is None:
+        return aliases
+    return [alias for alias in aliases if pending.get(alias.name, 2 * PENDING) >= PENDING + record.next_pending]
 
 
 def alias_by_name(transaction: ReadTransaction, artifact_number: int, name: str) -> AliasRecord | None:

@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from artstore.mount_leases import DeletedVersion
 from artstore.records.deadlist import DeadEntry, decode_entry, encode_entry, entry_key
 from artstore.records.tables import Table
+from artstore.rows.catalogue import recorded_version
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = ["Backlog", "add_entry", "backlog", "change_entry", "entries", "find_entry", "remove_entry"]
+__all__ = ["Backlog", "add_entry", "backlog", "change_entry", "entries", "find_entry", "leased_as", "remove_entry"]
 
 _OVERDUE_NS: Final = 3600 * 10**9
 
@@ -52,6 +54,13 @@ def entries(transaction: ReadTransaction) -> Iterator[DeadEntry]:
     """Yield all entries, those that are due first first."""
     for key, payload in transaction.rows(Table.DEADLIST):
         yield decode_entry(key, payload)
+
+
+def leased_as(transaction: ReadTransaction, entry: DeadEntry) -> list[DeletedVersion]:
+    """Return the deleted version of an entry, once for each number by which a mount may have leased it."""
+    record = recorded_version(transaction, entry.serial)
+    numbers = {entry.version, *(() if record is None else record.numbers)}
+    return [DeletedVersion(entry.artifact, number, entry.serial) for number in sorted(numbers)]
 
 
 def find_entry(transaction: ReadTransaction, due_ns: int, number: int) -> DeadEntry | None:

@@ -13,6 +13,7 @@ from typing import Any, Final, assert_never
 
 from artstore.errors import DamageError
 from artstore.metadata import equal_metadata
+from artstore.names import PENDING, is_pending, version_label
 from artstore.records.catalogue import EdgeRecord, RunRecord
 from artstore.records.events import (
     AliasEvent,
@@ -23,6 +24,7 @@ from artstore.records.events import (
     EdgeEvent,
     Event,
     MetricsEvent,
+    NumberEvent,
     PurgeEvent,
     RemoteEvent,
     RenameEvent,
@@ -43,14 +45,7 @@ from artstore.rows.lineage import Edge, End, edge_event, edge_keys, parse_row
 from artstore.rows.remotes import Tracking
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = [
-    "PROVENANCE_TABLES",
-    "ArtifactHistory",
-    "History",
-    "Provenance",
-    "VersionHistory",
-    "read_provenance",
-]
+__all__ = ["PROVENANCE_TABLES", "ArtifactHistory", "History", "Provenance", "VersionHistory", "read_provenance"]
 
 PROVENANCE_TABLES: Final = (Table.RUNS, Table.RUN_IDS, Table.METRICS, Table.LINEAGE)
 
@@ -157,12 +152,21 @@ class VersionHistory:
     def rename(self, name: str) -> None:
         """Change the name in all its events, as if the artifact had always been called so."""
         self.made = self.made.with_values(name=name)
-        self.revisions = [event.with_values(name=name) for event in self.revisions]
-        self.tagging = self.tagging and self.tagging.with_values(name=name)
-        self.ttl = self.ttl and self.ttl.with_values(name=name)
-        self.purges = [event.with_values(name=name) for event in self.purges]
-        self.deletion = self.deletion and self.deletion.with_values(name=name)
-        self.counterparts = {remote: event.with_values(name=name) for remote, event in self.counterparts.items()}
+        self._change(name=name)
+
+    def renumber(self, number: int) -> None:
+        """Change the number in all its events; the first keeps the old one."""
+        self.made = self.made.with_values(number=number, former=self.made.number)
+        self._change(version=number)
+
+    def _change(self, **values: Any) -> None:
+        """Change fields of all events but the first."""
+        self.revisions = [event.with_values(**values) for event in self.revisions]
+        self.tagging = self.tagging and self.tagging.with_values(**values)
+        self.ttl = self.ttl and self.ttl.with_values(**values)
+        self.purges = [event.with_values(**values) for event in self.purges]
+        self.deletion = self.deletion and self.deletion.with_values(**values)
+        self.counterparts = {remote: event.with_values(**values) for remote, event in self.counterparts.items()}
 
     def events(self) -> Iterator[Event]:
         """Yield the fewest events that lead to the version as it is, and its last revisions."""
@@ -180,6 +184,7 @@ class ArtifactHistory:
     description: str = ""
     created_ns: int = 0
     next_version: int = 0
+    next_pending: int = 0
     versions: dict[int, VersionHistory] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
     tracks: dict[str, TrackEvent] = field(default_factory=dict)
@@ -188,8 +193,29 @@ class ArtifactHistory:
         """Return a version; raise `ValueError` if no event made it."""
         version = self.versions.get(number)
         if version is None:
-            raise ValueError(f"v{number} was never created")
+            raise ValueError(f"{version_label(number)} was never created")
         return version
+
+    def count(self, number: int) -> None:
+        """Note that a number is taken."""
+        if is_pending(number):
+            self.next_pending = max(self.next_pending, number - PENDING + 1)
+        else:
+            self.next_version = max(self.next_version, number + 1)
+
+    def renumber(self, before: int, number: int) -> None:
+        """Give a version another number, and let its aliases follow."""
+        version = self.version(before)
+        if number in self.versions:
+            raise ValueError(f"{version_label(number)} is another version")
+        version.renumber(number)
+        self.versions[number] = self.versions.pop(before)
+        for alias, named in self.aliases.items():
+            if named == before:
+                self.aliases[alias] = number
+        if is_pending(before):
+            self.aliases[version_label(before)] = number
+        self.count(number)
 
     def rename(self, name: str) -> None:
         """Change the name in all events."""
@@ -398,13 +424,16 @@ class History:
                 artifact = self._artifact(event.name)
                 artifact.type, artifact.description = event.type, event.description
                 artifact.created_ns, artifact.next_version = event.created_ns, event.next_version
+                artifact.next_pending = event.next_pending
                 self.next_serial = max(self.next_serial, event.next_serial)
             case VersionEvent():
                 artifact = self._artifact(event.name)
                 artifact.versions[event.number] = VersionHistory(event)
                 artifact.created_ns = artifact.created_ns or event.created_ns
-                artifact.next_version = max(artifact.next_version, event.number + 1)
+                artifact.count(event.number)
                 self.next_serial = max(self.next_serial, event.serial + 1)
+            case NumberEvent():
+                self._artifact(event.name).renumber(event.version, event.number)
             case TypeEvent():
                 self._artifact(event.name).type = event.type
             case DescriptionEvent():

@@ -28,7 +28,7 @@ from artstore.records.remotes import (
     parse_tracked_key,
     tracked_key,
 )
-from artstore.records.tables import Table, key32
+from artstore.records.tables import Table, key32, key64
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -41,6 +41,8 @@ __all__ = [
     "find_place",
     "find_remote",
     "forget_remote",
+    "home_of",
+    "is_tracked",
     "note",
     "noted",
     "put_counterpart",
@@ -88,6 +90,22 @@ def tracked_in(transaction: ReadTransaction, uuid: bytes) -> dict[int, bytes]:
     """Return the uuid in a remote of each artifact that tracks it, by the artifact's number."""
     rows = ((parse_tracked_key(key), payload) for key, payload in transaction.rows(Table.TRACKED))
     return {artifact: payload for (artifact, remote), payload in rows if remote == uuid}
+
+
+def is_tracked(transaction: ReadTransaction, artifact: int) -> bool:
+    """Return whether an artifact tracks one of a remote, whose log then gives its versions their numbers."""
+    return next(iter(transaction.rows(Table.TRACKED, key64(artifact))), None) is not None
+
+
+def home_of(transaction: ReadTransaction, artifact: int) -> bytes | None:
+    """Return the remote whose log numbers an artifact's versions: of those that it tracks the first writable one.
+
+    If it tracks only others, the first of these; None if it tracks none.
+    """
+    known = all_remotes(transaction)
+    tracked = [parse_tracked_key(key)[1] for key, _ in transaction.rows(Table.TRACKED, key64(artifact))]
+    order = sorted((known[uuid].read_only, known[uuid].added_ns, uuid) for uuid in tracked if uuid in known)
+    return order[0][2] if order else None
 
 
 def put_tracked(transaction: WriteTransaction, artifact: int, remote: bytes, uuid: bytes) -> None:

@@ -113,12 +113,20 @@ class Snapshot:
         return catalogue.serial_of(self.transaction, artifact, number)
 
     def latest(self, artifact: int) -> VersionRecord | None:
-        """Return an artifact's highest living version."""
+        """Return an artifact's highest living version that is not pending."""
         return catalogue.latest(self.transaction, artifact)
 
     def aliases_of(self, artifact: int) -> list[AliasRecord]:
-        """Return an artifact's aliases, by name; `latest` is not one of them."""
-        return catalogue.aliases_of(self.transaction, artifact)
+        """Return the aliases of an artifact that lists show, by name; `latest` is not one of them."""
+        return catalogue.shown_aliases(self.transaction, artifact)
+
+    def version_or_link(self, artifact: int, number: int) -> VersionRecord | None:
+        """Return the living version with a number, or the one that a pending version of that number has become."""
+        return catalogue.version_or_link(self.transaction, artifact, number)
+
+    def alias_by_name(self, artifact: int, name: str) -> AliasRecord | None:
+        """Return one alias of an artifact, also one that no list shows."""
+        return catalogue.alias_by_name(self.transaction, artifact, name)
 
     def alias(self, serial: int) -> AliasRecord | None:
         """Return the alias that was set with a serial and has not moved since."""

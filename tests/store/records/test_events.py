@@ -37,7 +37,7 @@ def test_the_bytes_of_events_are_frozen(line: str) -> None:
 def test_every_kind_has_vectors() -> None:
     """The frozen lines and the classes have the same kinds, and each class is in `Event`."""
     assert {json.loads(line)["event"] for line in LINES} == set(KINDS)
-    assert len(set(KINDS)) == len(KINDS) == 19
+    assert len(set(KINDS)) == len(KINDS) == 20
     classes = {name for name in events.__all__ if name.endswith("Event") and name != "Event"}
     assert classes == {kind.__name__ for kind in get_args(Event)}
 
@@ -49,8 +49,9 @@ def test_optional_keys() -> None:
     assert DeleteEvent(name="a", version=1, aliases=[], reason="").encode()["reason"] == ""
     assert AliasEvent(name="a", alias="x", version=None).encode()["version"] is None
     drafts = [values for values in map(json.loads, LINES) if values["event"] == "version"]
-    assert sorted("draft" in values for values in drafts) == [False, True, True]
-    assert sorted("origin" in values for values in drafts) == [False, False, True]
+    assert sorted("draft" in values for values in drafts) == [False, False, True, True]
+    assert sorted("origin" in values for values in drafts) == [False, False, False, True]
+    assert sorted("former" in values for values in drafts) == [False, False, False, True]
 
 
 def test_blocks_are_base64() -> None:
@@ -126,6 +127,8 @@ def test_a_value_of_another_type_is_refused(kind: str) -> None:
         ("track", "artifact", None),
         ("counterpart", "way", "kept"),
         ("counterpart", "number", 1 << 32),
+        ("number", "version", -1),
+        ("number", "number", None),
     ],
 )
 def test_values_out_of_range_are_refused(kind: str, key: str, wrong: object) -> None:

@@ -191,14 +191,14 @@ def test_two_machines_take_turns(full: Workspace, cloned: Workspace, tmp_path: P
     """Each pulls what the other one pushed, and the log's order numbers them."""
     cloned.remotes.pull("data")
     (tmp_path / "source" / "file").write_bytes(b"of the clone")
-    assert cloned.put(tmp_path / "source", "data").number == 3
+    assert cloned.put(tmp_path / "source", "data", push=False).name == "data:p1"
     [pushed] = [one for one in cloned.remotes.push("data").versions if one.is_new]
     assert pushed.remote_name == "data:v3"
     assert names(full.remotes.pull("data").versions) == ["data:v3"]
     assert contents(full, "data:v3") == contents(cloned, "data:v3")
     (tmp_path / "source" / "file").write_bytes(b"of the first one")
     assert full.put(tmp_path / "source", "data").number == 4
-    assert [one.name for one in full.remotes.push("data").versions if one.is_new] == ["data:v4"]
+    assert not any(one.is_new for one in full.remotes.push("data").versions)
     assert_sound(full)
 
 

@@ -22,6 +22,7 @@ from typing import Final
 
 from artstore import beneath
 from artstore.errors import DamageError
+from artstore.names import version_label
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import AliasEvent, ArtifactEvent, Event, decode
 from artstore.records.journal_frames import encode_events
@@ -161,7 +162,7 @@ def _compare(
     for (name, number), version in recorded.items():
         replayed = history.version(name, number)
         if replayed is None or replayed.is_deleted != (version.state != "live"):
-            raise DamageError(f"the journal and the manifest disagree on {name}:v{number}")
+            raise DamageError(f"the journal and the manifest disagree on {name}:{version_label(number)}")
     aliases = {
         (artifact.name, alias.name): alias.version
         for artifact in artifacts
