@@ -331,6 +331,16 @@ TESTED_ELSEWHERE = {
         for name in ("lookup", "naming", "payloads", "records", "stored", "values", "workspaces")
     ],
     "tests/fs/registry/test_dependences.py": ["artfs/registry/sources"],
+    **{
+        f"tests/fs/registry/serializers/boosters/test_{library}_models.py": [
+            f"artfs/registry/serializers/boosters/{name}" for name in names
+        ]
+        for library, names in {
+            "lightgbm": ["lightgbm_text", "trees", "wrappers"],
+            "xgboost": ["ubjson", "xgboost_trees"],
+            "catboost": ["catboost_trees", "flatbuffer"],
+        }.items()
+    },
     "tests/fs/registry/library/test_trained.py": [
         f"artfs/registry/library/{name}" for name in ("entries", "files", "referenced", "stored_entries")
     ],

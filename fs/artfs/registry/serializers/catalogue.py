@@ -18,7 +18,7 @@ from artfs.registry.serializers.errors import UnknownFormatError
 from artfs.registry.serializers.protocol import Serializer
 from artstore.errors import ExistsError, InvalidInputError
 
-__all__ = ["ENTRY_POINTS", "candidates", "find", "names", "register_serializer"]
+__all__ = ["CORE", "ENTRY_POINTS", "LIBRARIES", "candidates", "find", "names", "register_serializer"]
 
 ENTRY_POINTS: Final = "artfs.serializers"
 _PACKAGE: Final = "artfs.registry.serializers"
@@ -26,10 +26,18 @@ _OURS: Final = {
     "json": f"{_PACKAGE}.plain:JsonSerializer",
     "npy": f"{_PACKAGE}.arrays:NpySerializer",
     "safetensors": f"{_PACKAGE}.tensors:SafetensorsSerializer",
+    "lightgbm": f"{_PACKAGE}.boosters.lightgbm_models:LightgbmSerializer",
+    "xgboost": f"{_PACKAGE}.boosters.xgboost_models:XgboostSerializer",
+    "catboost": f"{_PACKAGE}.boosters.catboost_models:CatboostSerializer",
+    "onnx": f"{_PACKAGE}.networks.onnx_models:OnnxSerializer",
     "skops": f"{_PACKAGE}.estimators.serializer:SkopsSerializer",
     "cloudpickle": f"{_PACKAGE}.pickles:PickleSerializer",
 }
 """In the order in which they are asked."""
+CORE: Final = frozenset({"json", "npy", "safetensors", "skops", "cloudpickle"})
+"""The formats of any values; the others are of one kind of object each, also where it is a part of an estimator."""
+LIBRARIES: Final = frozenset(_OURS) - CORE
+"""The formats of one library each, which has the format's name."""
 _HINTS: Final = {"joblib": "cloudpickle", "pickle": "cloudpickle", "sklearn": "skops", "numpy": "npy"}
 """Names of formats elsewhere, for what a caller asks for."""
 _lock: Final = threading.Lock()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final
 
 from blake3 import blake3
 
 from artfs.registry import trust as own
 from artfs.registry.serializers import catalogue
+from artfs.registry.serializers.embedding import load_payload
 from artfs.registry.serializers.errors import MalformedPayloadError, UntrustedError, VersionMismatchError
-from artfs.registry.serializers.protocol import Reading, Serializer, StreamSerializer, payload_name
+from artfs.registry.serializers.protocol import Reading
 from artfs.registry.serializers.versions import check_mismatch
 from artstore.arguments import texts
 from artstore.errors import ArtfsError, DamageError
@@ -25,7 +23,7 @@ __all__ = ["DATA_FORMATS", "deserialize", "digest_of", "trusted_names"]
 _STEP: Final = 1 << 20
 _IN_MEMORY: Final = 1 << 20
 """Bytes of a payload up to which it is read at once: a small estimator's archive is read in hundreds of pieces."""
-DATA_FORMATS: Final = frozenset({"json", "npy", "safetensors"})
+DATA_FORMATS: Final = frozenset({"json", "npy", "onnx", "safetensors"})
 """Formats whose payloads are data, so that no signature makes a difference."""
 
 
@@ -77,7 +75,7 @@ def deserialize(
     differences = check_mismatch(versions or {}, on_mismatch, label, seen)
     reading = Reading(format_version, names, vouched, into, label)
     try:
-        return _load(serializer, stream, reading)
+        return load_payload(serializer, stream, reading)
     except ArtfsError as error:
         if not differences or isinstance(error, UntrustedError):
             raise
@@ -106,15 +104,6 @@ def _check_digest(stream: BinaryIO, content_hash: str, label: str) -> None:
         raise MalformedPayloadError(f"{label} has a digest of an unknown kind: {content_hash[:80]!r}")
     if digest_of(stream, algorithm) != content_hash:
         raise DamageError(f"the payload of {label} does not have its digest", hint="restore it from another copy")
-
-
-def _load(serializer: Serializer, stream: BinaryIO, reading: Reading) -> Any:
-    if hasattr(serializer, "load_stream"):
-        return cast("StreamSerializer", serializer).load_stream(stream, reading)
-    with tempfile.TemporaryDirectory(prefix="artfs-payload-") as folder:
-        with (Path(folder) / payload_name(serializer.extension)).open("wb") as copy:
-            shutil.copyfileobj(stream, copy, _STEP)
-        return serializer.load(Path(folder), sorted(reading.trusted))
 
 
 def trusted_names(trusted: Iterable[str | type] | str | type) -> frozenset[str]:

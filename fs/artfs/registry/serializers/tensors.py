@@ -25,6 +25,13 @@ _DEEPEST: Final = 100
 _ELEMENTS: Final = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}
 )
+_BFLOAT: Final = "bfloat16"
+"""JAX has this type in NumPy's arrays too; NumPy itself and the codec for its arrays lack it."""
+_NAMES: Final = {
+    **{f"{kind}{bits}": f"{name}{bits}" for kind, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    "BOOL": "bool",
+}
 _WHAT: Final = "a payload of tensors"
 
 
@@ -40,7 +47,7 @@ class SafetensorsSerializer:
         if is_instance(obj, "torch.nn", "Module"):
             return True
         if is_instance(obj, "torch", "Tensor") or is_instance(obj, "jax", "Array"):
-            return True
+            return _leaf_kind(obj) is not None
         return type(obj) in (dict, OrderedDict, list, tuple) and bool(obj) and _is_tree(obj, 0)
 
     def dump(self, obj: Any, folder: Path) -> DumpNotes:
@@ -54,7 +61,8 @@ class SafetensorsSerializer:
         shape = _describe(tree, "", arrays, seen)
         document = {"kind": "module" if module else "tree", "tree": shape}
         _write(folder / payload_name(self.extension), arrays, json.dumps(document, separators=(",", ":")))
-        return DumpNotes("1", packages=frozenset({"torch"} if module else ()))
+        kinds = {"torch"} if module else {_leaf_kind(array) for array in arrays.values()} - {"numpy", None}
+        return DumpNotes("1", packages=frozenset(map(str, kinds)))
 
     def load(self, folder: Path, trusted: Sequence[str]) -> Any:
         """Return the arrays as they were nested; of a module, its state."""
@@ -94,10 +102,16 @@ def _leaf_kind(obj: Any) -> str | None:
     if is_array(obj):
         return "numpy" if obj.dtype.isnative and str(obj.dtype) in _ELEMENTS else None
     if is_instance(obj, "torch", "Tensor"):
-        return "torch" if not obj.is_sparse and not obj.is_complex() and not obj.is_quantized else None
+        return "torch" if _is_dense(obj) else None
     if is_instance(obj, "jax", "Array"):
-        return "jax" if str(obj.dtype) in _ELEMENTS else None
+        return "jax" if str(obj.dtype) in _ELEMENTS | {_BFLOAT} else None
     return None
+
+
+def _is_dense(tensor: Any) -> bool:
+    """Return whether a tensor has its elements in memory, and the format has a type for them."""
+    dense = str(tensor.layout) == "torch.strided" and tensor.device.type != "meta"
+    return dense and not tensor.is_complex() and not tensor.is_quantized
 
 
 def _is_tree(obj: Any, depth: int) -> bool:
@@ -136,7 +150,7 @@ def _write(file: Path, arrays: Mapping[str, Any], document: str) -> None:
         tensors = {
             name: array.detach().cpu().contiguous().clone()
             if isinstance(array, torch.Tensor)
-            else torch.from_numpy(_numpy_of(array))
+            else _torch_of(torch, _numpy_of(array))
             for name, array in arrays.items()
         }
         require("safetensors.torch", _WHAT).save_file(tensors, file, metadata=metadata)
@@ -150,10 +164,24 @@ def _numpy_of(array: Any) -> Any:
     return numpy.ascontiguousarray(numpy.asarray(array)).reshape(numpy.shape(array))
 
 
+def _torch_of(torch: Any, array: Any) -> Any:
+    if str(array.dtype) == _BFLOAT:
+        return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
 def _arrays(codec: Any, data: bytes, library: str) -> dict[str, Any]:
     if library == "torch":
         return dict(require("safetensors.torch", _WHAT).load(data))
-    return dict(require("safetensors.numpy", _WHAT).load(data))
+    numpy = require("numpy", _WHAT)
+    return {
+        name: numpy.frombuffer(view["data"], dtype=_dtype(view["dtype"])).reshape(view["shape"])
+        for name, view in codec.deserialize(data)
+    }
+
+
+def _dtype(name: str) -> Any:
+    return require("ml_dtypes", _WHAT, "ml-dtypes").bfloat16 if name == "BF16" else _NAMES[name]
 
 
 def _metadata(data: bytes) -> dict[str, Any] | None:
@@ -193,6 +221,9 @@ def _build(tree: Any, arrays: Mapping[str, Any]) -> Any:
 
 
 def _converted(kind: str, array: Any) -> Any:
+    if kind == "jax" and str(array.dtype) == "torch.bfloat16":
+        array = array.view(require("torch", _WHAT, "torch").int16).numpy()
+        array = array.view(require("ml_dtypes", _WHAT, "ml-dtypes").bfloat16)
     if kind == "jax":
         return require("jax.numpy", _WHAT, "jax").asarray(array)
     if kind == "numpy" and is_instance(array, "torch", "Tensor"):

@@ -17,6 +17,8 @@ from artstore.errors import InvalidInputError
 __all__ = ["ON_MISMATCH", "check_mismatch", "differing", "distribution_of", "recorded", "version_of"]
 
 ON_MISMATCH: Final = ("warn", "error", "ignore")
+_ALSO: Final = {"xgboost": ("xgboost-cpu",), "tensorflow": ("tensorflow-cpu",)}
+"""Other distributions of the same package."""
 _DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "yaml": "pyyaml", "cv2": "opencv-python", "PIL": "pillow"}
 """Import names that are not those of their distributions."""
 
@@ -34,9 +36,10 @@ def version_of(distribution: str) -> str | None:
         import artfs
 
         return artfs.__version__
-    installed = _installed(distribution)
-    if installed is not None:
-        return installed
+    for name in (distribution, *_ALSO.get(distribution, ())):
+        installed = _installed(name)
+        if installed is not None:
+            return installed
     module = sys.modules.get(distribution)
     version = getattr(module, "__version__", None)
     return version if isinstance(version, str) else None

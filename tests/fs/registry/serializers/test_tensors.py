@@ -132,3 +132,29 @@ def test_trees_of_jax(store: Store) -> None:
     tree = {"w": jax.numpy.arange(3.0), "n": [A]}
     loaded = store(tree).load()
     assert isinstance(loaded["w"], jax.Array) and isinstance(loaded["n"][0], np.ndarray)
+    assert store(tree).payload.versions["jax"]
+
+
+def test_short_floats_of_jax(store: Store) -> None:
+    jax = pytest.importorskip("jax", reason="jax is hundreds of megabytes")
+    tree = {"w": jax.numpy.arange(3, dtype=jax.numpy.bfloat16), "n": jax.numpy.bfloat16(1.5)}
+    stored = store(tree)
+    assert stored.payload.format == "safetensors"
+    loaded = stored.load()
+    assert loaded["w"].dtype == jax.numpy.bfloat16 and loaded["w"].tolist() == [0, 1, 2] and float(loaded["n"]) == 1.5
+
+
+def test_tensors_of_torch_and_what_the_format_lacks(store: Store) -> None:
+    """Dense tensors have the format, and their record names torch; sparse, complex and empty ones are pickled."""
+    torch = pytest.importorskip("torch", reason="torch is gigabytes")
+    stored = store({"a": torch.ones(2, dtype=torch.bfloat16), "n": A, "t": torch.ones(2, 3).T})
+    assert stored.payload.format == "safetensors" and "torch" in stored.payload.versions
+    loaded = stored.load()
+    assert loaded["a"].dtype == torch.bfloat16 and loaded["t"].shape == (3, 2) and same(loaded["n"], A)
+    for other in (
+        torch.ones(2).to_sparse(),
+        torch.ones(2, dtype=torch.complex64),
+        torch.ones(2, device="meta"),
+        {"a": torch.ones(2).to_sparse()},
+    ):
+        assert store(other).payload.format == "cloudpickle"

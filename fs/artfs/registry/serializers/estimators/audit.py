@@ -10,9 +10,12 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from artfs.registry.serializers import catalogue
+from artfs.registry.serializers.embedding import EMBEDDED
 from artfs.registry.serializers.errors import MalformedPayloadError, UntrustedError
 from artfs.registry.serializers.estimators.archive import Archive
 from artfs.registry.serializers.estimators.schema import (
@@ -50,7 +53,7 @@ _BUILT: Final[dict[str, frozenset[str]]] = {
     "SliceNode": frozenset({"builtins.slice"}),
     "BytesNode": frozenset({"builtins.bytes"}),
     "BytearrayNode": frozenset({"builtins.bytearray"}),
-    "ConstructorFromReduceNode": frozenset({"builtins.frozenset"}),
+    "ConstructorFromReduceNode": frozenset({"builtins.frozenset", EMBEDDED}),
     "TypeNode": _VALUES | _NUMBERS,
     "NdArrayNode": _NUMBERS | {"numpy.ndarray"},
     "MaskedArrayNode": frozenset({"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"}),
@@ -147,12 +150,25 @@ def _check_rules(node: Node, trusted: frozenset[str], archive: Archive, label: s
         arguments = node["content"]
         if arguments["__loader__"] != "TupleNode" or len(arguments["content"]) > 1:
             raise MalformedPayloadError(f"{label} has a malformed frozenset")
+    elif loader == "ConstructorFromReduceNode" and full_name(node) == EMBEDDED:
+        _check_part(node, label)
     elif loader == "NdArrayNode" and node["type"] == "numpy":
         header = archive.header(node["file"])
         if node["__class__"] != "ndarray" and header.shape != ():
             raise MalformedPayloadError(f"{label} has a number that is an array")
     elif loader == "ObjectNode" and full_name(node) not in trusted:
         _check_state(node, label)
+
+
+def _check_part(node: Node, label: str) -> None:
+    """Check that a part in another format names one that cannot run code, before anything is built."""
+    arguments = node["content"]
+    kinds = [each["__loader__"] for each in arguments["content"]] if arguments["__loader__"] == "TupleNode" else []
+    if kinds != ["JsonNode", "JsonNode", "BytesNode"]:
+        raise MalformedPayloadError(f"{label} has a malformed part")
+    name = json.loads(arguments["content"][0]["content"])
+    if not isinstance(name, str) or name in catalogue.CORE or not catalogue.find(name).safe:
+        raise UntrustedError(f"{label} has a part in the format {str(name)[:40]!r}, which can run code")
 
 
 def _check_keys(node: Node, label: str) -> None:

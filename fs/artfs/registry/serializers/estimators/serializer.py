@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from artfs.registry.serializers.embedding import Replacement, embedder_of, embedders, reading_parts
 from artfs.registry.serializers.errors import MalformedPayloadError, UnserializableError, UntrustedError
 from artfs.registry.serializers.estimators.archive import Archive
 from artfs.registry.serializers.estimators.audit import audit
@@ -44,10 +45,12 @@ class SkopsSerializer:
         skops = require("skops.io", _WHAT)
         with (folder / payload_name(self.extension)).open("w+b") as target:
             sink = _Sink(target)
+            parts = Replacement()
             try:
+                whole = parts.of(obj)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of modules that skops looks into for the name of a function
-                    skops.dump(obj, sink)
+                    skops.dump(whole, sink)
             except (UnserializableError, OSError):
                 raise
             except MalformedPayloadError as error:
@@ -58,7 +61,8 @@ class SkopsSerializer:
         notes = sink.notes
         if notes is None:
             raise UnserializableError("skops wrote nothing")
-        return DumpNotes(str(notes.protocol), notes.packages, safe=notes.canonical)
+        packages = notes.packages | parts.notes.packages
+        return DumpNotes(str(notes.protocol), packages, safe=notes.canonical and parts.notes.safe)
 
     def load(self, folder: Path, trusted: Sequence[str]) -> Any:
         """Return the object."""
@@ -90,7 +94,7 @@ class SkopsSerializer:
         del schema, archive
         stream.seek(0)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), reading_parts(reading):
                 _ignore_version_warnings()
                 return skops.load(stream, trusted=names)
         except TypeError as error:
@@ -170,7 +174,9 @@ def _is_container(obj: Any, depth: int) -> bool:
         return all(type(key) in (str, int, float) and _is_container(value, depth + 1) for key, value in obj.items())
     if type(obj) in (list, tuple, set, frozenset):
         return all(_is_container(value, depth + 1) for value in obj)
-    return type(obj) in (float, bytes) or is_plain(obj) or is_instance(obj, "numpy", "ndarray") or _is_ours(obj)
+    if type(obj) in (float, bytes) or is_plain(obj) or is_instance(obj, "numpy", "ndarray") or _is_ours(obj):
+        return True
+    return embedder_of(obj, embedders()) is not None
 
 
 def _ignore_version_warnings() -> None:
