@@ -67,6 +67,8 @@ class Fault:
     """Bytes of the answer's body after which the connection closes."""
     rate: float = 0.0
     """Bytes a second of the answer's body, if not 0."""
+    act: Callable[[], None] | None = None
+    """Called before the client has an answer, after the server has seen the request unless it is dropped."""
 
 
 Rule = Callable[[Request], Fault | None]
@@ -189,6 +191,8 @@ class FaultProxy:
             content = b"" if is_empty else await _body(from_server, answered, until_end=True)
             if self.caches_missing and method == "GET" and request.status == 404:
                 self._missing.add(target)
+        if fault.act is not None:
+            await asyncio.to_thread(fault.act)
         await asyncio.sleep(fault.after)
         if fault.hang:
             await asyncio.sleep(3600)

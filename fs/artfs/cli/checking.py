@@ -47,8 +47,8 @@ _LISTED = 20
     "--repair", is_flag=True, help="Repair what can be repaired, and quarantine damaged content until it is put again."
 )
 @click.option("--rebuild", is_flag=True, help="Rebuild the manifest from packs and journal if it is lost.")
-@click.option("--remote", is_flag=True, help="Check the remote NAME, not the workspace.")
-@click.argument("name", metavar="[NAME]", required=False, type=REMOTE)
+@click.option("--remote", is_flag=True, help="Check a remote, not the workspace.")
+@click.argument("name", metavar="[REMOTE]", required=False, type=REMOTE)
 def fsck(session: Session, data: bool, repair: bool, rebuild: bool, remote: bool, name: str | None) -> int:
     """Check the integrity of the workspace.
 
@@ -61,7 +61,7 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool, remote: bool
     use it meanwhile: versions, aliases and tags are restored, deleted versions stay deleted, and unfinished puts are
     lost.
 
-    --remote checks the remote NAME, by default the one called origin, or the only one: its log, its checkpoints, the
+    --remote checks a remote, by default the one called origin, or the only one: its log, its checkpoints, the
     records of all versions, and the length and footer of each object that they use. With --data each object is read
     once and all content is verified. Nothing is written there; the remote may be read-only, and others may push
     meanwhile.

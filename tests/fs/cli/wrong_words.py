@@ -90,7 +90,7 @@ CALLS = {
     "usage": "x",
     "du": "x",
     "why": "x",
-    "fsck": "--remote origin",
+    "fsck": "origin --remote",
     "purge": "x:v0/train/a --reason test",
     "config": "undelete-window 7d",
     "doctor": "",
