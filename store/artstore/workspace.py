@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artstore import locate
-from artstore.arguments import Duration, paths_of, seconds_of, text, texts, texts_of
+from artstore.arguments import Duration, paths_of, seconds_of, text, texts
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.interrupts import deferred, deferring
 from artstore.names import check_name, check_type
@@ -316,6 +316,7 @@ class Workspace(Accounting):
         dry_run: bool = False,
         recursive: bool = False,
         cascade: Cascade = "no",
+        local: bool = False,
     ) -> Deletion:
         """Delete versions, all or none: ``NAME:v3``, ``NAME:ALIAS``, ``NAME:v0..v9``, ``NAME:*`` or a path on a mount.
 
@@ -323,14 +324,15 @@ class Workspace(Accounting):
         them for good and frees their bytes before it returns.  ``recursive`` accepts whole artifacts as ``NAME``.
         ``force`` deletes versions that have aliases other than ``latest``, or are the base of a running put.  A version
         from which others were made is refused, unless ``cascade``: ``delete`` deletes the others too, ``orphan`` keeps
-        them.
+        them.  A version that was pushed or pulled is deleted in the remote, too, unless ``local``.
 
-        Raises `RefusedError` naming every obstacle, `NotFoundError`, and `InvalidInputError` for a bare ``NAME``.
+        Raises `RefusedError` naming every obstacle, `NotFoundError`, `InvalidInputError`, `OutsideError` of a remote.
         """
-        from artstore.changes.deleting import delete
+        from artstore.remotes.everywhere import delete
 
-        names = [resolving.numbered_reference(self.store, ref) for ref in texts_of(refs, "the versions to delete")]
-        return delete(self.store, names, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade)
+        return delete(
+            self.store, refs, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade, local=local
+        )
 
     @overload
     def undelete(self, refs: str, /) -> Undeletion: ...  # type: ignore[overload-overlap]  # a text is one
@@ -339,9 +341,10 @@ class Workspace(Accounting):
     def undelete(self, refs: str | Sequence[str], /) -> Undeletion | list[Undeletion]:
         """Restore a deleted version ``NAME:v3``, or several, all or none; with the aliases that no other version has.
 
-        Raises `NotFoundError` if its content is being reaped, `RefusedError` if it is not deleted.
+        One that a remote has deleted is restored there, too.  Raises `NotFoundError` if its content is being reaped,
+        `RefusedError` if it is not deleted, and `OutsideError` if the remote does not answer.
         """
-        from artstore.changes.deleting import undelete
+        from artstore.remotes.everywhere import undelete
 
         restored = undelete(self.store, texts(refs, "the versions to restore"))
         return restored[0] if isinstance(refs, str) else restored

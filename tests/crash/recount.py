@@ -513,6 +513,8 @@ class _Replay:
         if event["event"] == "counterpart":
             place = (str(event["name"]), int(str(event["version"])), str(event["remote"]))
             self.there[place] = (uuid, event["number"], event["way"])
+            if event["way"] == "none":
+                del self.there[place]
         elif event["name"] is not None:
             self.remotes[uuid] = (event["name"], event["url"], event.get("access", "write") != "write")
         else:

@@ -16,7 +16,7 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.changes.deleting import Cascade, Deletion, Undeletion
+    from artstore.changes.deleting import Cascade, Deletion, RemoteDeletion, Undeletion
     from artstore.progress import Progress
     from artstore.reclaim.collecting import GcReport
     from artstore.reclaim.reaper import Reaped
@@ -44,6 +44,7 @@ _NAMED_TO_UNDELETE = 3
     metavar="[delete|orphan]",
     help="Also delete versions that others were made from; the others are deleted too, or kept with --cascade=orphan.",
 )
+@click.option("--local", is_flag=True, help="Delete only the copies of this workspace, and nothing in a remote.")
 def rm(
     session: Session,
     references: tuple[str, ...],
@@ -52,6 +53,7 @@ def rm(
     force: bool,
     recursive: bool,
     cascade: Cascade,
+    local: bool,
 ) -> None:
     """Delete versions.
 
@@ -64,6 +66,9 @@ def rm(
     'NAME:v1*'. If a version has aliases, is the base of a running put, or others were made from it, it is named and
     nothing is deleted. Version numbers are never reused.
 
+    A version that was pushed or pulled is deleted in the remote as well, for all machines; 'artfs gc --remote' frees
+    its space there. If the remote does not answer, nothing is deleted.
+
     \b
     Examples:
       artfs rm --dry-run imagenet:v0..v9
@@ -72,7 +77,7 @@ def rm(
     workspace = session.open()
     session.on_interrupt = "'artfs log' shows what was deleted; 'artfs gc' frees the rest of its space"
     deletion = workspace.delete(
-        *references, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade
+        *references, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade, local=local
     )
     warn_of_silent(deletion.silent)
     if session.json:
@@ -98,6 +103,8 @@ def _print_deletion(deletion: Deletion, *, now: bool) -> None:
         write_line(f"{count}, {amount} to be freed")
     else:
         write_line(f"{count}, {amount} to be freed after {moment(deletion.due_at)}")
+    for remote in deletion.remotes:
+        _print_remote(remote, would)
     for alias in deletion.aliases:
         warn(f"the alias {alias} {'would be' if deletion.dry_run else 'was'} removed with its version")
     for sentence in deletion.in_use:
@@ -106,6 +113,17 @@ def _print_deletion(deletion: Deletion, *, now: bool) -> None:
         ranges = list(version_ranges(deletion.versions))
         names = " ".join(ranges) if len(ranges) <= _NAMED_TO_UNDELETE else f"{ranges[0]} ..."
         warn(f"until then, 'artfs undelete {names}' restores them")
+
+
+def _print_remote(remote: RemoteDeletion, would: str) -> None:
+    some = f"{remote.remote}: {counted(len(remote.versions), 'version')} {would}deleted"
+    if not remote.versions:
+        write_line(f"{remote.remote}: deleted there already")
+    elif remote.freed_bytes is not None:
+        write_line(f"{some}, {size(remote.freed_bytes)} would be freed by 'artfs gc --remote {remote.remote}'")
+    else:
+        until = "" if remote.due_at is None else f", undelete until {moment(remote.due_at)}"
+        write_line(f"{some}{until}")
 
 
 def version_ranges(names: Iterable[str]) -> Iterator[str]:
@@ -124,7 +142,8 @@ def undelete(session: Session, references: tuple[str, ...]) -> None:
 
     A version is restored unchanged, with those of its aliases that no other version has now. This is possible until the
     undelete window ends and the space is being freed; 'artfs log NAME' shows the time. REF is NAME:v3, a range
-    NAME:v0..v9, or a quoted glob such as 'NAME:*' for all that can be restored.
+    NAME:v0..v9, or a quoted glob such as 'NAME:*' for all that can be restored. One that a remote had deleted is
+    restored there as well, for all machines.
 
     \b
     Examples:

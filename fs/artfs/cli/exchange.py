@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE, REMOTE
-from artfs.cli.output import counted, quoted, size, warn, write_document, write_line, write_table
+from artfs.cli.deletion import version_ranges
+from artfs.cli.output import counted, moment, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 
@@ -122,7 +123,8 @@ def fetch(session: Session, remote: str | None) -> None:
     """List what a remote has.
 
     REMOTE is by default the remote called origin, or the only one. Only its log is read: no content is fetched. LOCAL
-    counts the versions that this workspace has, too; 'artfs pull' makes others local.
+    counts the versions that this workspace has, too; 'artfs pull' makes others local. Versions that another machine
+    has deleted or restored are deleted or restored here as well; 'artfs undelete' restores them for all machines.
 
     \b
     Example:
@@ -144,6 +146,16 @@ def _print_fetched(fetched: Fetched) -> None:
     ]
     heads = ["ARTIFACT", "LATEST", "VERSIONS", "LOCAL", "SIZE"]
     write_table(heads, rows, empty=f"the remote {fetched.remote} has no artifacts; 'artfs push' sends some")
+    for gone in fetched.deleted:
+        rule = f" ({gone.reason})" if gone.reason else ""
+        until = "" if gone.due_at is None else f", undelete until {moment(gone.due_at)}"
+        write_line(f"{gone.name}  deleted by {quoted(gone.by)} at {moment(gone.at)}{rule}{until}")
+    followed = fetched.followed
+    for names, what in ((followed.deleted, "deleted"), (followed.restored, "restored")):
+        if names:
+            warn(f"{what} here as well: {', '.join(version_ranges(names))}")
+    for sentence in followed.kept:
+        warn(sentence)
 
 
 @subcommand("pull", writes=True)

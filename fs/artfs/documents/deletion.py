@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from artfs.documents.encoding import Document
+from artfs.documents.encoding import Document, Record
 
 if TYPE_CHECKING:
     from artstore.changes.deleting import Deletion, Undeletion
     from artstore.reclaim.collecting import GcReport
 
-__all__ = ["CollectionDocument", "DeletionDocument", "UndeletionDocument"]
+__all__ = ["CollectionDocument", "DeletionDocument", "RemoteDeletionItem", "UndeletionDocument"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDeletionItem(Record):
+    """The part of a deletion in one ``remote``: its ``versions``, which can be undeleted until ``due_at``.
+
+    A dry run has the ``freed_bytes`` that come back there, null without it.
+    """
+
+    remote: str
+    versions: Sequence[str]
+    due_at: datetime | None
+    freed_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +34,8 @@ class DeletionDocument(Document):
     """What was deleted, or with ``dry_run`` would be (``artfs rm``).
 
     ``freed_bytes`` are freed once all of it is reaped, ``reaped_bytes`` before the command returns. The versions can be
-    undeleted until ``due_at``, null if they cannot. ``in_use`` are sentences about what keeps their space.
+    undeleted until ``due_at``, null if they cannot. ``in_use`` are sentences about what keeps their space. ``remotes``
+    has what was deleted in remotes, with the names there.
     """
 
     schema: ClassVar[str] = "artfs.rm/1"
@@ -32,11 +46,13 @@ class DeletionDocument(Document):
     reaped_bytes: int
     in_use: Sequence[str]
     dry_run: bool
+    remotes: Sequence[RemoteDeletionItem]
 
     @classmethod
     def of(cls, deletion: Deletion) -> DeletionDocument:
         """Return the document of a deletion."""
-        return cls.from_attributes(deletion)
+        remotes = [RemoteDeletionItem.from_attributes(one) for one in deletion.remotes]
+        return cls.from_attributes(deletion, remotes=remotes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CloneDocument",
+    "DeletedVersionItem",
     "FetchDocument",
     "PullDocument",
     "PushDocument",
@@ -148,20 +149,49 @@ class RemoteArtifactItem(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedVersionItem(Record):
+    """A version that was deleted in a remote: ``by`` whom, when, and by which retention rule (``reason``, or empty).
+
+    It can be restored until it is collected, not before ``due_at``; null if there was no undelete window.
+    """
+
+    name: str
+    by: str
+    at: datetime
+    reason: str
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class FetchDocument(Document):
-    """What a remote has (``artfs fetch``): its artifacts, by name, after so many ``entries`` of its log."""
+    """What a remote has (``artfs fetch``): its artifacts, by name, after so many ``entries`` of its log.
+
+    ``deleted`` are its versions that can be restored. ``local_deleted`` and ``local_restored`` are the versions of the
+    workspace that were deleted or restored in consequence, ``local_kept`` are sentences about those that were not.
+    """
 
     schema: ClassVar[str] = "artfs.fetch/1"
     remote: str
     url: str
     entries: int
     artifacts: Sequence[RemoteArtifactItem]
+    deleted: Sequence[DeletedVersionItem]
+    local_deleted: Sequence[str]
+    local_restored: Sequence[str]
+    local_kept: Sequence[str]
 
     @classmethod
     def of(cls, fetched: Fetched) -> FetchDocument:
         """Return the document of a fetch."""
-        items = [RemoteArtifactItem.from_attributes(one) for one in fetched.artifacts]
-        return cls.from_attributes(fetched, artifacts=items)
+        followed = fetched.followed
+        return cls.from_attributes(
+            fetched,
+            artifacts=[RemoteArtifactItem.from_attributes(one) for one in fetched.artifacts],
+            deleted=[DeletedVersionItem.from_attributes(one) for one in fetched.deleted],
+            local_deleted=followed.deleted,
+            local_restored=followed.restored,
+            local_kept=followed.kept,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from artstore.errors import ArtfsError
-from artstore.retention.applying import apply
+from artstore.remotes.everywhere import retire
 from artstore.store import Store
 
 __all__ = ["Retaining"]
@@ -42,7 +42,7 @@ class Retaining:
         if self._store.is_read_only:
             return  # the reaper reports it
         try:
-            retired = apply(self._store)
+            retired = retire(self._store)
         except (ArtfsError, OSError) as error:
             if str(error) != self._last_error:
                 _log.warning("retention: %s", error)

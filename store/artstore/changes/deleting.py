@@ -37,7 +37,7 @@ from artstore.store import Store
 if TYPE_CHECKING:
     from artstore.reclaim.reaper import InUse
 
-__all__ = ["Cascade", "Deletion", "Undeletion", "delete", "undelete"]
+__all__ = ["Cascade", "Deletion", "RemoteDeletion", "Undeletion", "delete", "undelete"]
 
 _BATCH: Final = 1000
 """Versions that one transaction deletes."""
@@ -48,6 +48,19 @@ Cascade = Literal["no", "delete", "orphan"]
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteDeletion:
+    """The part of a deletion in a remote: the versions by their names there, which can be undeleted until ``due_at``.
+
+    A dry run has the bytes that a collection there frees then, once no other version needs them; else it is None.
+    """
+
+    remote: str
+    versions: list[str]
+    due_at: datetime | None = None
+    freed_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """The result of a deletion, or of its dry run.
 
@@ -55,7 +68,7 @@ class Deletion:
     bytes that are freed once all versions are reaped, ``reaped_bytes`` those that are freed before the call returns.
     The versions can be
     undeleted until ``due_at``; None if they cannot.  ``in_use`` names the users that prevent a version from being
-    reaped, and ``silent`` the mounts that did not answer.
+    reaped, and ``silent`` the mounts that did not answer.  ``remotes`` has what was deleted in remotes.
     """
 
     versions: list[str]
@@ -66,6 +79,7 @@ class Deletion:
     in_use: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     dry_run: bool = False
+    remotes: list[RemoteDeletion] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<Deletion of {_shortened(self.versions)}, {self.freed_bytes} bytes>"

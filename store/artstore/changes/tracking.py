@@ -10,7 +10,7 @@ from typing import Any
 
 from artstore.errors import ExistsError, NotFoundError, RefusedError
 from artstore.records.catalogue import ArtifactRecord
-from artstore.records.events import RemoteEvent, TrackEvent
+from artstore.records.events import CounterpartEvent, RemoteEvent, TrackEvent
 from artstore.records.remotes import PENDING, Counterpart, RemoteRecord
 from artstore.rows import catalogue
 from artstore.rows import remotes as rows
@@ -18,7 +18,7 @@ from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store
 
-__all__ = ["forget_remote", "record_counterpart", "record_remote", "track", "update_remote"]
+__all__ = ["forget_counterpart", "forget_remote", "record_counterpart", "record_remote", "track", "update_remote"]
 
 
 def record_remote(store: Store, uuid: bytes, record: RemoteRecord) -> None:
@@ -99,4 +99,24 @@ def record_counterpart(
     rows.put_counterpart(transaction, serial, remote, counterpart)
     if counterpart.way != PENDING:
         event = rows.counterpart_event(artifact.name, version.number, remote, counterpart)
+        journal.append(store.path, transaction, [event])
+
+
+def forget_counterpart(store: Store, transaction: WriteTransaction, serial: int, remote: bytes) -> None:
+    """Forget, and journal, which version of a remote a version is: a push sends it as a new one."""
+    counterpart = rows.counterparts_of(transaction, serial).get(remote)
+    version = catalogue.recorded_version(transaction, serial)
+    artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
+    if counterpart is None or version is None or artifact is None:
+        return
+    rows.forget_counterpart(transaction, serial, remote)
+    if counterpart.way != PENDING:
+        event = CounterpartEvent(
+            name=artifact.name,
+            version=version.number,
+            remote=remote.hex(),
+            uuid=counterpart.uuid.hex(),
+            number=counterpart.number,
+            way="none",
+        )
         journal.append(store.path, transaction, [event])

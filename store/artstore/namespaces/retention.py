@@ -62,12 +62,13 @@ class Retention:
     def apply(self, *, trust_clock: bool = False, dry_run: bool = False) -> Retired:
         """Delete the versions that the rules do not keep, and those that have expired; they can be undeleted.
 
-        ``dry_run`` returns what would be deleted.  Raises `RefusedError` if the clock may be wrong, unless
-        ``trust_clock``.
+        Those that were pushed or pulled are deleted in the remote, too, and stay while it does not answer, or if its
+        clock and this machine's differ.  ``dry_run`` returns what would be deleted.  Raises `RefusedError` if the clock
+        may be wrong, unless ``trust_clock``.
         """
-        from artstore.retention.applying import apply
+        from artstore.remotes.everywhere import retire
 
-        return apply(self._store, trust_clock=trust_clock, dry_run=dry_run)
+        return retire(self._store, trust_clock=trust_clock, dry_run=dry_run)
 
     def set_ttl(self, ref: str, ttl: Duration | None) -> datetime | None:
         """Set the time from now after which a version expires, None for never; return when it expires.

@@ -115,7 +115,7 @@ DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "Digest": (_digest, "a digest"),
     "Digest | None": (_digest, "a digest"),
     "Uuid": (_uuid, "a uuid"),
-    "Way": (_one_of("pushed", "pulled"), "'pushed' or 'pulled'"),
+    "Way": (_one_of("pushed", "pulled", "none"), "'pushed', 'pulled' or 'none'"),
     "Access": (_one_of("write", "read", "anonymous"), "'write', 'read' or 'anonymous'"),
     "Name | None": (_or_none(_name), "a name in UTF-8 or null"),
     "EndName": (_end, "the end of an edge"),

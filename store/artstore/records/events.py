@@ -356,7 +356,7 @@ class TrackEvent(_Event):
 
 
 class CounterpartEvent(_Event):
-    """A version is ``number`` of an artifact of a remote; ``way`` is ``pushed`` or ``pulled``."""
+    """A version is ``number`` of an artifact of a remote; ``way`` is ``pushed``, ``pulled``, or ``none``: no longer."""
 
     event_kind: ClassVar[str] = "counterpart"
     name: Name

@@ -7,12 +7,14 @@ What is committed has the digest that the log names, and content that was compar
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from artstore.changes.committing import Commit, Committed, commit
+from artstore.changes.deleting import undelete
 from artstore.changes.results import announce
 from artstore.changes.tracking import record_counterpart, track
-from artstore.errors import RefusedError
+from artstore.errors import BusyError, NotFoundError, RefusedError
 from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.staging import Stager
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
@@ -36,9 +38,11 @@ def pull_version(
 ) -> VersionRecord:
     """Make a version of the log local, under the name of its artifact and with its number; return it.
 
-    A version that is local already is returned as it is.  Raises `RefusedError` if the name means another artifact
-    here, or its number is taken, `DamageError` with object, version and path for anything that is not as the log says,
-    and the errors of the store.
+    A version that is local already is returned as it is, and one that was deleted here is restored.
+
+    Raises `RefusedError` if the name means another artifact here, or its number is taken, `BusyError` while a deleted
+    copy is being freed, `DamageError` with object, version and path for anything that is not as the log says, and the
+    errors of the store.
     """
     for attempt in range(_ATTEMPTS):
         found = _present(store, remote, row)
@@ -56,14 +60,22 @@ def pull_version(
 
 
 def _present(store: Store, remote: Connection, row: VersionRow) -> VersionRecord | None:
-    """Return the local version that is the remote's, if there is one."""
+    """Return the local version that is the remote's, if there is one; one that was deleted here is restored."""
     with store.snapshot() as snapshot:
         artifact = _tracking(snapshot.transaction, remote, row)
-        for version in [] if artifact is None else snapshot.versions_of(artifact.number):
+        number = None if artifact is None else artifact.number
+        for version in [] if number is None else catalogue.recorded_versions(snapshot.transaction, number):
             there = rows.counterparts_of(snapshot.transaction, version.serial).get(remote.uuid)
             if there is not None and there.uuid == row.uuid:
-                return version
-    return None
+                name = catalogue.label(snapshot.transaction, version)
+                break
+        else:
+            return None
+    if version.state == "live":
+        return version
+    with suppress(NotFoundError):  # it is being reaped
+        return undelete(store, [name])[0].version.record
+    raise BusyError(f"the copy of {name} that was deleted here is being freed", hint="run it again: artfs gc ends it")
 
 
 def _tracking(transaction: ReadTransaction, remote: Connection, row: VersionRow) -> ArtifactRecord | None:

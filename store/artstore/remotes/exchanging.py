@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from artstore.changes.version_ranges import select
+from artstore.clock import utc
 from artstore.creating import create_workspace
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.names import LATEST, check_name, is_pending, parse_version_label, version_label
@@ -23,7 +25,8 @@ from artstore.remotes.adding import add, require_remote
 from artstore.remotes.cloning import pull_version
 from artstore.remotes.connecting import DEFAULT, choose, connect, note_position, require_writable
 from artstore.remotes.connection import Connection
-from artstore.remotes.log.state import LIVE, State, VersionRow
+from artstore.remotes.following import Followed, follow
+from artstore.remotes.log.state import DELETED, LIVE, State, VersionRow
 from artstore.remotes.pushing import plan_push, push_version
 from artstore.rows import catalogue, lineage
 from artstore.rows import remotes as rows
@@ -31,7 +34,18 @@ from artstore.rows.lineage import BASE, INCLUDED, LINKED, version_end
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
-__all__ = ["Fetched", "Pulled", "Pushed", "RemoteArtifact", "Transferred", "clone", "fetch", "pull", "push"]
+__all__ = [
+    "DeletedVersion",
+    "Fetched",
+    "Pulled",
+    "Pushed",
+    "RemoteArtifact",
+    "Transferred",
+    "clone",
+    "fetch",
+    "pull",
+    "push",
+]
 
 _GLOB: Final = frozenset("*?[")
 
@@ -99,13 +113,32 @@ class RemoteArtifact:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedVersion:
+    """A version that was deleted in a remote: ``by`` whom (``user@host``), when, and by which retention rule, or "".
+
+    It can be restored until it is collected, which is not before ``due_at``; None if there was no undelete window.
+    """
+
+    name: str
+    by: str
+    at: datetime
+    reason: str
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
-    """The artifacts of a remote by name, and the number of entries that its log has."""
+    """The artifacts of a remote by name, and the number of entries that its log has.
+
+    ``deleted`` are the versions there that can be restored; ``followed`` is what became of their copies here.
+    """
 
     remote: str
     url: str
     entries: int
     artifacts: list[RemoteArtifact]
+    deleted: list[DeletedVersion] = field(default_factory=list)
+    followed: Followed = field(default_factory=Followed)
 
 
 # -- clone -------------------------------------------------------------------------------------------------------------
@@ -288,6 +321,7 @@ def fetch(store: Store, remote: str | None = None) -> Fetched:
     uuid, record = choose(store, remote)
     connection = connect(store, uuid, record)
     note_position(store, connection)
+    followed = follow(store, connection)
     with store.snapshot() as snapshot:
         told = rows.read_tracking(snapshot.transaction).versions
     local = {there.uuid for (_, known), there in told.items() if known == uuid and there.way != PENDING}
@@ -305,7 +339,18 @@ def fetch(store: Store, remote: str | None = None) -> Fetched:
                     sum(row.bytes for row in living),
                 )
             )
-    return Fetched(record.name, record.url, state.number, artifacts)
+    return Fetched(record.name, record.url, state.number, artifacts, list(_deleted(state)), followed)
+
+
+def _deleted(state: State) -> Iterator[DeletedVersion]:
+    """Yield the versions of the log that are deleted and not collected, by name and number."""
+    deleted = [row for row in state.versions.values() if row.state == DELETED]
+    for row in sorted(deleted, key=lambda row: (state.artifacts[row.artifact].name, row.number)):
+        machine = state.machines.get(row.changed.machine)
+        by = machine.by if machine is not None and machine.by else f"machine {row.changed.machine.hex()[:8]}"
+        due_at = utc(row.due_ns) if row.due_ns else None
+        title = state.title(row.artifact, row.number)
+        yield DeletedVersion(title, by, utc(row.changed.at_ns), row.reason, due_at)
 
 
 def pull(
@@ -326,6 +371,7 @@ def pull(
     uuid, record = choose(store, remote)
     connection = connect(store, uuid, record)
     note_position(store, connection)
+    follow(store, connection)
     state = connection.state
     wanted = {row.uuid: row for row in (_living(state) if every else ())}
     for ref in refs:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from artstore.changes.deleting import delete
+from artstore.changes.deleting import Deletion, delete
 from artstore.clock import doubt
-from artstore.errors import NotFoundError, RefusedError
+from artstore.errors import ArtfsError, NotFoundError, RefusedError
 from artstore.names import is_pending
 from artstore.records.catalogue import ArtifactRecord, VersionRecord, end_after
 from artstore.records.events import TtlEvent
@@ -24,12 +24,24 @@ from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
-__all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
+__all__ = ["Deleter", "RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
 
 _NOTE_NS: Final = 3600 * 10**9
 """How far the clock advances before it is recorded as right again."""
 _BATCH: Final = 500
 _MOST_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Deleter:
+    """How versions are deleted: a function like `artstore.changes.deleting.delete`.
+
+    ``groups`` has, by serial, a key for versions that are deleted apart from others, as those in one remote: what
+    hinders one group does not hinder the others.
+    """
+
+    delete: Callable[..., Deletion]
+    groups: Mapping[int, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +67,16 @@ class RetentionPlan:
         """The verdicts on expiring versions."""
         return [verdict for verdict in self.verdicts if verdict.expires]
 
-    def steps(self) -> Iterator[tuple[list[Verdict], bool]]:
-        """Yield the versions to delete together, and whether they have aliases."""
+    def steps(self, groups: Mapping[int, object] | None = None) -> Iterator[tuple[list[Verdict], bool]]:
+        """Yield the versions to delete together, and whether they have aliases; ``groups`` are those of a `Deleter`."""
         expiring = self.expiring
         for start in range(0, len(expiring), _BATCH):
-            part = expiring[start : start + _BATCH]
-            for aliased in (False, True):
-                if some := [verdict for verdict in part if bool(verdict.candidate.aliases) is aliased]:
-                    yield some, aliased
+            parts: dict[tuple[object, bool], list[Verdict]] = {}
+            for verdict in expiring[start : start + _BATCH]:
+                key = (groups or {}).get(verdict.candidate.serial), bool(verdict.candidate.aliases)
+                parts.setdefault(key, []).append(verdict)
+            for (_, aliased), some in sorted(parts.items(), key=lambda item: item[0][1]):
+                yield some, aliased
 
 
 @dataclass(slots=True)
@@ -100,12 +114,19 @@ def _judged(store: Store, now_ns: int) -> RetentionPlan:
     return RetentionPlan(verdicts, rules.rules, 0, doubt=doubt(max(newest_ns, rules.seen_ns), now_ns))
 
 
-def apply(store: Store, *, trust_clock: bool = False, dry_run: bool = False, now_ns: int | None = None) -> Retired:
+def apply(
+    store: Store,
+    *,
+    trust_clock: bool = False,
+    dry_run: bool = False,
+    now_ns: int | None = None,
+    deleter: Deleter | None = None,
+) -> Retired:
     """Delete the versions that expire by the rules or by their own expiry time; ``dry_run`` stops at the plan.
 
-    A version that has come into use meanwhile stays.  Unless ``trust_clock``, raises `RefusedError` if a version would
-    expire and the clock is behind the recorded time, or over 30 days ahead of it: a wrong clock must not delete
-    anything.
+    A version that has come into use meanwhile stays, and so do those whose group cannot be deleted now.  Unless
+    ``trust_clock``, raises `RefusedError` if a version would expire and the clock is behind the recorded time, or over
+    30 days ahead of it: a wrong clock must not delete anything.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
     planned = plan(store, now_ns) if dry_run else _judged(store, now_ns)
@@ -116,8 +137,9 @@ def apply(store: Store, *, trust_clock: bool = False, dry_run: bool = False, now
         names = [verdict.candidate.name for some, _ in planned.steps() for verdict in some]
         return Retired(names, planned.freed_bytes, planned.due_at)
     retired = Retired()
-    for some, aliased in planned.steps():
-        _delete(store, some, aliased, retired)
+    deleter = deleter or Deleter(delete)
+    for some, aliased in planned.steps(deleter.groups):
+        _delete(store, some, aliased, retired, deleter)
     if (planned.expiring or planned.rules) and wrong is None:
         _note_time(store, now_ns)
     return retired
@@ -132,10 +154,10 @@ def _note_time(store: Store, now_ns: int) -> None:
             write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
 
 
-def _delete(store: Store, some: Sequence[Verdict], force: bool, retired: Retired) -> None:
+def _delete(store: Store, some: Sequence[Verdict], force: bool, retired: Retired, deleter: Deleter) -> None:
     """Delete versions together, or one by one if one of them has come into use."""
     try:
-        deletion = delete(
+        deletion = deleter.delete(
             store,
             [verdict.candidate.name for verdict in some],
             force=force,
@@ -149,7 +171,12 @@ def _delete(store: Store, some: Sequence[Verdict], force: bool, retired: Retired
             retired.kept.append(f"{some[0].candidate.name}: {error}")
         else:
             for verdict in some:
-                _delete(store, [verdict], force, retired)
+                _delete(store, [verdict], force, retired, deleter)
+        return
+    except ArtfsError as error:
+        if some[0].candidate.serial not in deleter.groups:
+            raise
+        retired.kept += [f"{verdict.candidate.name}: {error}" for verdict in some]
         return
     retired.versions += deletion.versions
     retired.freed_bytes += deletion.freed_bytes

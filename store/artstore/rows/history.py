@@ -492,5 +492,7 @@ def _change_version(
             version.tagging = event
         case CounterpartEvent():
             version.counterparts[event.remote] = event
+            if event.way == "none":
+                del version.counterparts[event.remote]
         case _:
             assert_never(event)

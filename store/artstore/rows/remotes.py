@@ -40,6 +40,7 @@ __all__ = [
     "drop_places",
     "find_place",
     "find_remote",
+    "forget_counterpart",
     "forget_remote",
     "home_of",
     "is_tracked",
@@ -122,6 +123,11 @@ def counterparts_of(transaction: ReadTransaction, serial: int) -> dict[bytes, Co
 def put_counterpart(transaction: WriteTransaction, serial: int, remote: bytes, counterpart: Counterpart) -> None:
     """Record which version of a remote a version is."""
     transaction.put(Table.COUNTERPARTS, counterpart_key(serial, remote), encode_counterpart(counterpart))
+
+
+def forget_counterpart(transaction: WriteTransaction, serial: int, remote: bytes) -> None:
+    """Forget which version of a remote a version is."""
+    transaction.delete(Table.COUNTERPARTS, counterpart_key(serial, remote))
 
 
 # -- pushes ------------------------------------------------------------------------------------------------------------

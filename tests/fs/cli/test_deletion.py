@@ -80,6 +80,7 @@ def test_rm_in_json(artfs: Run) -> None:
         "reaped_bytes": 0,
         "in_use": [],
         "dry_run": False,
+        "remotes": [],
     }
     assert planned == deleted | {"dry_run": True, "due_at": planned["due_at"]}
     back = artfs("undelete", "x:v1", "--json").json

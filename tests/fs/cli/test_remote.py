@@ -147,3 +147,31 @@ def test_what_is_lost_in_a_remote_is_named(artfs: Run, bucket: Path) -> None:
     (bucket / "artfs-remote.json").unlink()
     shutil.rmtree(bucket / "log")
     refused(artfs("fsck", "--remote"), code=3, names=["origin", "artfs-remote.json", "--keep-local"])
+
+
+def test_a_deletion_on_another_machine_is_seen(
+    artfs: Run, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What rm, fetch, log and undelete say: who deleted what and when, and what comes back."""
+    artfs("remote", "add", "origin", bucket)
+    artfs("push", "data")
+    monkeypatch.chdir(tmp_path)
+    artfs("clone", bucket.as_uri(), "copy")
+    here = os.environ["ARTFS_WORKSPACE"]
+    monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "copy"))
+    artfs("pull", "--all")
+    planned = artfs("rm", "data:v0", "--dry-run")
+    assert "origin: 1 version would be deleted" in planned.text and "artfs gc --remote origin" in planned.text
+    assert artfs("rm", "data:v0", "-n", "--json").document["remotes"][0]["versions"] == ["data:v0"]
+    assert "origin: 1 version deleted, undelete until" in artfs("rm", "data:v0").text
+    monkeypatch.setenv("ARTFS_WORKSPACE", here)
+    fetched = artfs("fetch")
+    assert "data:v0  deleted by " in fetched.text
+    reported(fetched, names=["deleted here as well: data:v0"])
+    assert "(entry 3 of origin)" in artfs("log", "data").text
+    assert artfs("fetch", "--json").document["deleted"][0]["name"] == "data:v0"
+    assert "data:v0  restored" in artfs("undelete", "data:v0").text
+    assert "deleted" not in artfs("fetch").text
+    shutil.move(bucket, tmp_path / "unplugged")
+    refused(artfs("rm", "data:v0"), code=3, names=["bucket"])
+    assert artfs("rm", "data:v0", "--local").code == 0

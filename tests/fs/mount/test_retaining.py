@@ -61,7 +61,7 @@ async def test_it_goes_on_whatever_goes_wrong(
             raise outcome
         return outcome
 
-    monkeypatch.setattr(retaining, "apply", apply)
+    monkeypatch.setattr(retaining, "retire", apply)
     with trio.move_on_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_for, 5.0, workspace.store)

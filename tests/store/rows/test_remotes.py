@@ -47,6 +47,11 @@ def test_events_lead_to_the_same_state() -> None:
         history.apply(event)
     assert history.tracking({"three": 3, "four": 4}) == tracking.told()
     assert history.tracking({"three": 3, "four": 4}).with_cache(tracking) == tracking
+    version = next(
+        event for event in tracking.events({3: "three"}, {7: ("three", 0)}) if event.event_kind == "counterpart"
+    )
+    history.apply(version.with_values(way="none"))
+    assert (7, ONE) not in history.tracking({"three": 3, "four": 4}).versions
     history.apply(RemoteEvent(uuid=ONE.hex(), name=None))
     left = history.tracking({"three": 3, "four": 4})
     assert (left.remotes.keys(), left.artifacts, left.versions) == ({TWO}, {(3, TWO): b"a" * 16}, {})

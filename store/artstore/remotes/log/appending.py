@@ -27,7 +27,7 @@ from artstore.remotes.log.reading import TURNS, Log
 from artstore.remotes.log.state import State
 from artstore.remotes.log.voids import Void
 
-__all__ = ["Appended", "Machine", "Notes", "append"]
+__all__ = ["Appended", "Machine", "Notes", "append", "verdicts_on"]
 
 _SECOND: Final = 10**9
 _ID: Final = 16
@@ -114,6 +114,11 @@ def append(log: Log, machine: Machine, prepare: Prepare, notes: Notes) -> Append
                     notes.settle(name, landed=name == proposal.id)
             return Appended(number, verdicts)
         refusals.append(number)
+
+
+def verdicts_on(log: Log, machine: Machine, transactions: Sequence[Transaction]) -> tuple[Void | None, ...]:
+    """Return the verdicts that transactions would get now, for a dry run; nothing is written, and the state stays."""
+    return _next_entry(log, machine, transactions)[1] if transactions else ()
 
 
 def _check_collector(log: Log) -> None:
