@@ -89,6 +89,12 @@ def with_version(base: Bundle, place: int, **changes: Any) -> bytes:
     return bundle.data()
 
 
+def with_details(metadata: Mapping[str, Any], **details: Any) -> dict[str, Any]:
+    """Return metadata with other details."""
+    changed = {**dict(metadata["artfs.details"]), **details}
+    return {**metadata, "artfs.details": [[key, changed[key]] for key in sorted(changed)]}
+
+
 def with_metadata(base: Bundle, place: int, **changes: Any) -> bytes:
     """Return a bundle in which metadata differ."""
     changed = {key.replace("_", ".", 1): value for key, value in changes.items()}
@@ -106,6 +112,7 @@ def corpus(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield hostile variants of a bundle that has the models ``one``, ``two`` and the meta-model ``meta``."""
     base = Bundle.of(path)
     yield from _versions(base)
+    yield from _details(base)
     yield from _records(base)
     yield from _dependences(base)
     yield from _members(path)
@@ -167,6 +174,25 @@ def _versions(base: Bundle) -> Iterator[tuple[str, bytes]]:
     for _ in range(200):
         deep = [deep]
     yield "with metadata of 200 levels", with_metadata(base, one, note=deep)
+
+
+def _details(base: Bundle) -> Iterator[tuple[str, bytes]]:
+    one = base.find("one")
+    metadata = base.versions[one].metadata
+    for details in (
+        {"payload": "../../x"},
+        {"libraries": ["sklearn"]},
+        {"libraries": {"sklearn": 1}},
+        {"format": "cloudpickle"},
+        {"mac": "0" * 64},
+        {"more": 1},
+        {"id": "0001_pls$000000000000:0"},
+    ):
+        changed = with_details(metadata, **details)
+        yield f"with other details, {details!r}"[:60], with_version(base, one, metadata=changed)
+    for pairs in (None, 1, "ab", [], [["payload"]], [[1, 2]], {"payload": "x"}, metadata["artfs.details"] * 2):
+        changed = {**metadata, "artfs.details": pairs}
+        yield f"with the details {pairs!r}"[:60], with_version(base, one, metadata=changed)
 
 
 def _records(base: Bundle) -> Iterator[tuple[str, bytes]]:
@@ -237,7 +263,7 @@ def _renamed(base: Bundle, place: int, name: str) -> bytes:
     bundle.set(place, name.encode(), bundle.read(place, b"payload.json"))
     bundle.set(place, b"payload.json", None)
     bundle.set(place, b"record.json", written(values))
-    metadata = {**bundle.versions[place].metadata, "artfs.payload": name}
+    metadata = with_details(bundle.versions[place].metadata, payload=name)
     bundle.versions[place] = replace(bundle.versions[place], metadata=metadata)
     return bundle.data()
 
@@ -322,8 +348,8 @@ def _cycle(base: Bundle) -> bytes:
         part.set(0, b"record.json", written(values))
         part.set(0, b"sources/0/record.json", source)
         part.set(0, b"sources/0/payload.json", part.read(1, b"payload.json"))
-        more = {"artfs.depends_on": [ident], "artfs.sources": [[ident, digest]], "artfs.depth": 1}
-        bundle.versions.append(replace(part.versions[0], metadata={**own.metadata, **more}))
+        metadata = with_details(own.metadata, depends_on=[ident], sources=[[ident, digest]])
+        bundle.versions.append(replace(part.versions[0], metadata={**metadata, "artfs.depth": 1}))
     bundle.versions += [replace(each, name=each.name.replace(":v0", ":v1")) for each in second]
     return bundle.data()
 

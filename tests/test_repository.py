@@ -327,8 +327,7 @@ TESTED_ELSEWHERE = {
     + ["artfs/errors"],
     "tests/fs/registry/test_chains.py": ["artfs/registry/errors", "artfs/registry/estimators"],
     "tests/fs/registry/test_registry.py": [
-        f"artfs/registry/{name}"
-        for name in ("lookup", "naming", "payloads", "records", "stored", "values", "workspaces")
+        f"artfs/registry/{name}" for name in ("lookup", "naming", "payloads", "records", "values", "workspaces")
     ],
     "tests/fs/registry/test_dependences.py": ["artfs/registry/sources"],
     **{

@@ -104,7 +104,9 @@ def list_project(snapshot: Snapshot, modes: Modes, project: int) -> list[Directo
     """Return the entries of a project by cookie."""
     return [
         DirectoryEntry(
-            child.component.encode(), child.number + _FIRST, _of_name(snapshot, modes, child.number, child.is_artifact)
+            child.component.encode(),
+            child.number + _FIRST,
+            _of_child(snapshot, modes, child.number, child.is_artifact, child.created_ns),
         )
         for child in snapshot.names_in(_name(snapshot, project))
     ]
@@ -180,11 +182,14 @@ def _record(snapshot: Snapshot, number: int) -> ArtifactRecord:
 
 def _of_name(snapshot: Snapshot, modes: Modes, number: int, is_artifact: bool) -> Attributes:
     """Return the attributes of a project or artifact; an artifact changed when its latest version was made."""
-    record = _record(snapshot, number)
+    return _of_child(snapshot, modes, number, is_artifact, _record(snapshot, number).created_ns)
+
+
+def _of_child(snapshot: Snapshot, modes: Modes, number: int, is_artifact: bool, created_ns: int) -> Attributes:
     if not is_artifact:
-        return above(inodes.project(number), modes, record.created_ns, snapshot.edition)
+        return above(inodes.project(number), modes, created_ns, snapshot.edition)
     latest = snapshot.latest(number)
-    changed_ns = latest.created_ns if latest else record.created_ns
+    changed_ns = latest.created_ns if latest else created_ns
     return above(inodes.artifact(number), modes, changed_ns, snapshot.edition)
 
 

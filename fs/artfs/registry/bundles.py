@@ -19,7 +19,7 @@ from artfs.registry.errors import DependencyError, RecordError
 from artfs.registry.ids import parse_artifact_id
 from artfs.registry.naming import artifact_name, check_dataset
 from artfs.registry.records import RECORD, ArtifactRecord, MetaModelConfig, record_json
-from artfs.registry.stored import DEPTH, metadata_of
+from artfs.registry.stored import DEPTH, metadata_of, unpacked
 from artstore.archives.index import ArchivedEntry, ArchivedVersion, split_name
 from artstore.errors import ArtfsError
 from artstore.metadata import equal_metadata
@@ -107,10 +107,10 @@ class _Reader:
         paths = {RECORD, payload}
         for place, source in enumerate(record.sources):
             folder = f"sources/{place}/"
-            found, kept = self._folder(version, files, folder)
-            if source != {"artifact_id": kept.record.artifact_id, "digest": found}:
+            found, below = self._folder(version, files, folder)
+            if source != {"artifact_id": below.record.artifact_id, "digest": found}:
                 raise DependencyError(f"{folder} of {version.name} in the bundle is not the source in its record")
-            paths |= {folder + RECORD, folder + kept.payload}
+            paths |= {folder + RECORD, folder + below.payload}
         if paths != files.keys():
             raise RecordError(f"{version.name} in the bundle has other files than its record names")
         self._check_sources(version.name, record)
@@ -118,9 +118,10 @@ class _Reader:
         record = replace(record, libraries=_libraries(version))
         depth = self._depth(digest, record)
         derived = {**metadata_of(record, payload), **({DEPTH: depth} if depth else {})}
-        if not equal_metadata(derived, reserved(version.metadata)):  # also for a signature, which no bundle has
+        kept = reserved(version.metadata)
+        if not any(equal_metadata(form, kept) for form in (derived, unpacked(derived))):  # no bundle has a signature
             raise RecordError(f"the metadata of {version.name} in the bundle do not match its record")
-        checked_metadata({**derived, **version.metadata})  # what the store could not read back is refused now
+        checked_metadata({**derived, **given(version.metadata)})  # what the store could not read back is refused now
         return Bundled(version, name, record, payload, digest, files, depth, given(version.metadata))
 
     def _folder(self, version: ArchivedVersion, files: Mapping[str, ArchivedEntry], folder: str) -> tuple[str, _Kept]:
@@ -197,7 +198,7 @@ def _checked_name(version: ArchivedVersion, record: ArtifactRecord) -> str:
 
 
 def _libraries(version: ArchivedVersion) -> dict[str, str]:
-    libraries = version.metadata.get(_LIBRARIES, {})
+    libraries = unpacked(version.metadata).get(_LIBRARIES, {})
     if not isinstance(libraries, Mapping) or not all(isinstance(each, str) for each in libraries.values()):
         raise RecordError(f"the libraries of {version.name} in the bundle are not names and versions")
     return dict(libraries)

@@ -6,8 +6,8 @@ while, and the bytes are those that come back.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from artfs.registry.manifests import Manifests, named_in_folder
@@ -18,8 +18,34 @@ from artstore.queries.versions import Version
 
 if TYPE_CHECKING:
     from artstore.changes.deleting import Cascade, Deletion
+    from artstore.workspace import Workspace
 
 __all__ = ["Cleaning"]
+
+
+@dataclass
+class _Counts:
+    """What there is of a data set: living versions, bytes of their payloads, types, and bytes by distinct payload."""
+
+    versions: int = 0
+    bytes: int = 0
+    types: dict[str, int] = field(default_factory=dict)
+    payloads: dict[str, int] = field(default_factory=dict)
+
+
+def _counted(workspace: Workspace, dataset: str) -> _Counts:
+    """Count a data set by the index of metadata: no record is read."""
+    by_value = workspace.relations.serials_by_value
+    own = set(by_value("artfs.dataset", text=True).get(dataset, ()))
+    types = {str(kind): len(own.intersection(serials)) for kind, serials in by_value("artfs.type").items()}
+    sizes = {serial: int(size) for size, serials in by_value("artfs.size").items() for serial in serials}
+    payloads = {
+        str(content): sizes.get(serials[0], 0)
+        for content, serials in by_value("artfs.content").items()
+        if not own.isdisjoint(serials)
+    }
+    total = sum(sizes.get(serial, 0) for serial in own)
+    return _Counts(len(own), total, {kind: count for kind, count in types.items() if count}, payloads)
 
 
 class Cleaning(Manifests):
@@ -132,31 +158,22 @@ class Cleaning(Manifests):
         distinct payloads take, compressed.  All is read from the index of metadata.
         """
         workspace = self._existing()
-        if workspace is None:
-            datasets: dict[int, str | int | float] = {}
-            contents, sizes, types = dict(datasets), dict(datasets), dict(datasets)
-        else:
-            values_of = workspace.relations.values_of
-            datasets = values_of("artfs.dataset", text=True)
-            contents, sizes, types = map(values_of, ("artfs.content", "artfs.size", "artfs.type"))
-        serials = [serial for serial, dataset in datasets.items() if dataset == self._dataset]
-        payloads = {str(contents.get(serial)): int(sizes.get(serial, 0)) for serial in serials}
-        total = sum(int(sizes.get(serial, 0)) for serial in serials)
-        unique = sum(payloads.values())
-        digests = (digest.rpartition(":")[2] for digest in payloads)
+        found = _Counts() if workspace is None else _counted(workspace, self._dataset)
+        unique = sum(found.payloads.values())
+        digests = (digest.rpartition(":")[2] for digest in found.payloads)
         orphans = self._orphans(scan_all_manifests, False)
         return {
             "dataset": self._dataset,
-            "total_artifacts": len(serials),
-            "unique_files": len(payloads),
-            "total_size_bytes": total,
-            "deduplication_ratio": 1 - unique / total if total else 0.0,
+            "total_artifacts": found.versions,
+            "unique_files": len(found.payloads),
+            "total_size_bytes": found.bytes,
+            "deduplication_ratio": 1 - unique / found.bytes if found.bytes else 0.0,
             "stored_bytes": 0 if workspace is None else workspace.relations.stored_bytes_of(digests),
-            "by_type": dict(sorted(Counter(str(types.get(serial)) for serial in serials).items())),
+            "by_type": dict(sorted(found.types.items())),
             "orphaned_count": len(orphans),
             "orphaned_size_bytes": self._freed(orphans),
             "disk_usage_bytes": unique,
-            "disk_file_count": len(payloads),
+            "disk_file_count": len(found.payloads),
         }
 
     def _freed(self, versions: Sequence[Version]) -> int:

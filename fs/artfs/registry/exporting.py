@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from artfs.registry.bundles import bundled_artifacts
 from artfs.registry.chains import whole_number
@@ -14,7 +14,7 @@ from artfs.registry.errors import UnknownArtifactError
 from artfs.registry.metrics import ascending as is_ascending
 from artfs.registry.naming import best_name
 from artfs.registry.records import RECORD, ArtifactRecord, ArtifactType
-from artfs.registry.stored import MACS, is_registered, record_of
+from artfs.registry.stored import is_registered, record_of, unsigned
 from artstore.arguments import shown_text, text, texts
 from artstore.changes.committing import Commit
 from artstore.drafting.batches import Included, NewVersion
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BundleReceipt", "Exporting"]
 
-_SIGNED: Final = ("artfs.mac", MACS)
 """Metadata that are not exported: a signature is valid for its user alone, and would make equal bundles differ."""
 _MODELS: Final = (ArtifactType.MODEL, ArtifactType.META_MODEL)
 
@@ -112,7 +111,9 @@ class Exporting(Cleaning):
                 made_from[version.name] = version, sorted({each.name for each in sources})
                 waiting += sources
         ordered = sorted(made_from.values(), key=lambda each: (each[0].artifact, each[0].number))
-        plan = plan_archive(SelectedVersion(version, _unsigned(version), sources) for version, sources in ordered)
+        plan = plan_archive(
+            SelectedVersion(version, unsigned(version.record.metadata), sources) for version, sources in ordered
+        )
         # What an import would refuse, because a version was renamed, retyped or purged, is not written.
         bundled_artifacts(plan.versions, lambda each, entry: plan.sources[each.name].read_bytes(entry.path))
         return plan
@@ -147,10 +148,6 @@ class Exporting(Cleaning):
             for place, (value, version) in enumerate(best, 1):
                 batch.add(_export(best_name(dataset, name, place), version, name, value, place))
             return batch.commit()
-
-
-def _unsigned(version: Version) -> dict[str, Any]:
-    return {key: value for key, value in version.record.metadata.items() if key not in _SIGNED}
 
 
 def _number(version: Version, metric: str) -> float | None:

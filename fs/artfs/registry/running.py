@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from artfs.registry.registering import KEPT, Registering
-from artfs.registry.stored import is_registered
+from artfs.registry.stored import is_registered, record_of
 from artstore.errors import RefusedError
-from artstore.names import LATEST, version_label
+from artstore.names import LATEST
 from artstore.queries.versions import Version
 
 if TYPE_CHECKING:
@@ -133,11 +133,5 @@ class Running(Registering):
 
 def _names_of(version: Version) -> set[str]:
     """Return by what a manifest may name a version: its id, its reference, and its payload's digest and path."""
-    metadata = version.record.metadata
-    payload = str(metadata.get("artfs.payload", ""))
-    return {
-        str(metadata["artfs.id"]),
-        version.name,
-        str(metadata.get("artfs.content", "")),
-        f"{version.artifact}/{version_label(version.number)}/{payload}",
-    }
+    record = record_of(version)
+    return {record.artifact_id, version.name, record.content_hash, record.path}

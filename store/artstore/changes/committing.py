@@ -39,8 +39,9 @@ from artstore.records.catalogue import (
     refuse_reserved,
 )
 from artstore.records.events import AliasEvent, EdgeEvent, Event, TagsEvent, TtlEvent, TypeEvent, VersionEvent
+from artstore.records.terms import stems_of
 from artstore.records.trees import EARLIEST_NS
-from artstore.rows import catalogue, lineage
+from artstore.rows import catalogue, lineage, terms
 from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
 from artstore.rows.nodes import tree_view
 from artstore.rows.remotes import is_tracked
@@ -78,7 +79,8 @@ class Commit:
     ``mtime_ns`` (None: the time of the commit) and ``mode`` are those of the root directory.  A version that comes from
     a remote has its ``number``, ``created_ns`` and ``tags`` from there; else they are None, 0 and none.  ``origin`` is
     where the version comes from; a commit that differs from the latest version only in that makes no version.
-    ``latest`` is the serial of the version that must be the latest one when this is committed, 0 for none.
+    ``latest`` is the serial of the version that must be the latest one when this is committed, 0 for none.  ``stems``
+    are those of the metadata, if they were computed before the transaction.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Commit:
     tags: Sequence[str] = ()
     origin: dict[str, Any] = field(default_factory=process_origin)
     latest: int | None = None
+    stems: frozenset[bytes] | None = None
 
     @classmethod
     def checked(
@@ -150,16 +153,21 @@ def commit(
     ``request.latest`` is the latest one.
     """
     events: list[Event] = []
-    committed = record_version(transaction, root, request, new_bytes, events)
+    rows: list[bytes] = []
+    committed = record_version(transaction, root, request, new_bytes, events, rows)
+    terms.add(transaction, rows)
     if events:
         journal.append(store.path, transaction, events)
     return committed.created, committed
 
 
 def record_version(
-    transaction: WriteTransaction, root: Ref, request: Commit, new_bytes: int, events: list[Event]
+    transaction: WriteTransaction, root: Ref, request: Commit, new_bytes: int, events: list[Event], rows: list[bytes]
 ) -> Committed:
-    """Do as `commit`, but add the events to a list; the caller appends them to the journal in this transaction."""
+    """Do as `commit`, but add the events and the rows of the index of terms to lists.
+
+    The caller appends the events to the journal, and adds the rows, in this transaction.
+    """
     if request.linked and catalogue.version(transaction, request.linked) is None:
         raise NotFoundError("the version to link has been deleted")
     now_ns = time.time_ns()
@@ -184,6 +192,8 @@ def record_version(
         _refuse_taken(transaction, artifact, request.number)
         artifact, number = _numbered(transaction, artifact, request.number)
         version, created = _record(transaction, artifact, number, root, request, new_bytes, now_ns, newest_ns), True
+        stems = stems_of(version.metadata) if request.stems is None else request.stems
+        rows += catalogue.add_version(transaction, version, stems)
         events.append(VersionEvent.of(request.name, version))
         if request.tags:
             version = replace(version, tags=sorted(set(request.tags)))
@@ -341,5 +351,4 @@ def _record(
     state.next_serial += 1
     state.versions += 1
     state.logical_bytes += version.bytes
-    catalogue.put_version(transaction, version)
     return version

@@ -114,5 +114,9 @@ def _names(passed: Passed) -> tuple[str, ...]:
 
 
 def announce(store: Store, changes: list[Change]) -> list[DaemonInfo]:
-    """Notify every live daemon of changes; return those that did not answer."""
-    return daemon_requests.notify(store.run_dir, changes) if changes else []
+    """Notify every live daemon of changes, each name once; return those that did not answer."""
+    names: dict[str, dict[str, None]] = {}
+    for change in changes:
+        names.setdefault(change.directory, {}).update(dict.fromkeys(change.names))
+    merged = [Change(directory, list(listed)) for directory, listed in names.items()]
+    return daemon_requests.notify(store.run_dir, merged) if merged else []

@@ -34,7 +34,9 @@ from artstore.queries.versions import Version
 from artstore.reclaim.space import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.events import Event
+from artstore.records.terms import stems_of
 from artstore.records.trees import NEW_FILE_MODE, Kind
+from artstore.rows import terms
 from artstore.rows.catalogue import label
 from artstore.rows.nodes import change_counts
 from artstore.storage import journal
@@ -107,7 +109,8 @@ class VersionBatch:
         Raises `NotFoundError` if something to include no longer exists, and what putting its files raises.
         """
         self._require_open()
-        member, _ = with_room(self._store, lambda: self._staged(version))
+        request = replace(version.request, stems=stems_of(version.request.metadata or {}))
+        member, _ = with_room(self._store, lambda: self._staged(replace(version, request=request)))
         index, self._next = self._next, self._next + 1
         self._members[index] = member
         return index
@@ -200,6 +203,7 @@ class VersionBatch:
         done: dict[int, Committed] = {}
         while True:
             events: list[Event] = []
+            rows: list[bytes] = []
             prepared = {index: self._shown(member) for index, member in self._members.items()}
             try:
                 with self._store.write() as transaction:
@@ -208,9 +212,10 @@ class VersionBatch:
                         version = self._members[index].version
                         sources = [done[source].version.serial for source in version.sources]
                         request = replace(version.request, included=[*version.request.included, *sources])
-                        done[index] = record_version(transaction, root, request, 0, events)
+                        done[index] = record_version(transaction, root, request, 0, events, rows)
                         if done[index].created:
                             change_counts(transaction, {root.node: 1})
+                    terms.add(transaction, rows)
                     if events:
                         journal.append(self._store.path, transaction, events)
                 break

@@ -52,12 +52,12 @@ class Relations:
         """Return the runs that logged a version, and whether each made it: a run may log a version that was there."""
         return relations.logged_by(self._store, version)
 
-    def values_of(self, path: str, *, text: bool = False) -> dict[int, str | int | float]:
-        """Return the number or text at a path of the metadata of each living version that has one there, by serial.
+    def serials_by_value(self, path: str, *, text: bool = False) -> dict[str | int | float, list[int]]:
+        """Return the serials of the living versions by the number or text that they have at a path of their metadata.
 
         A text that writes a number is that number, unless ``text``.
         """
-        return relations.values_of(self._store, path, text=text)
+        return relations.serials_by_value(self._store, path, text=text)
 
     def stored_bytes_of(self, digests: Iterable[str]) -> int:
         """Return the stored bytes of contents, given by their digests in hex."""

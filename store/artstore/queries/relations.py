@@ -24,8 +24,8 @@ __all__ = [
     "included_by",
     "logged_by",
     "names_below",
+    "serials_by_value",
     "stored_bytes_of",
-    "values_of",
 ]
 
 
@@ -72,36 +72,43 @@ def dependants_of(store: Store, version: Version) -> list[Version]:
         return _living(store, snapshot, [version_end(record.serial) for record in records])
 
 
-def values_of(store: Store, path: str, *, text: bool = False) -> dict[int, str | int | float]:
-    """Return the number or text at a path of the metadata of each living version that has one there, by serial.
+def serials_by_value(store: Store, path: str, *, text: bool = False) -> dict[str | int | float, list[int]]:
+    """Return the serials of the living versions by the number or text that they have at a path of their metadata.
 
     They are read from the index of terms, and only what is not in it from records.  The index has a text that writes a
     number as that number; with ``text``, such are read from records too.
     """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        found: dict[int, str | int | float] = {}
+        found: dict[str | int | float, list[int]] = {}
         unknown = terms.partial(transaction)
-        for serial, form in terms.forms_at(transaction, METADATA, path):
+        for form, serials in terms.serials_by_form(transaction, METADATA, path):
             value = decoded(form)
             if value is not None and not (text and form[:1] == Kind.NUMBER):
-                found[serial] = value
+                found[value] = serials
             elif form[:1] in (Kind.TEXT, Kind.NUMBER):
-                unknown.add(serial)
-        for serial in unknown:
+                unknown.update(serials)
+        if unknown:
+            found = {value: [each for each in serials if each not in unknown] for value, serials in found.items()}
+        for serial in sorted(unknown):
             record = snapshot.version(serial)
             for recorded in () if record is None else values_at(record.metadata, path):
                 if isinstance(recorded, str | int | float) and not isinstance(recorded, bool):
-                    found[serial] = recorded
-        return found
+                    found.setdefault(recorded, []).append(serial)
+        return {value: serials for value, serials in found.items() if serials}
 
 
 def stored_bytes_of(store: Store, digests: Iterable[str]) -> int:
     """Return the stored bytes of contents, given by their digests in hex; those that the store lacks take none."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        nodes = (find_node(transaction, CLASS_CONTENT, bytes.fromhex(digest)) for digest in digests)
-        return sum(content.stored_bytes(transaction, row[0]) for row in nodes if row is not None)
+        # In the order of the index, whose pages are then read once each.
+        nodes = (find_node(transaction, CLASS_CONTENT, ident) for ident in sorted(map(bytes.fromhex, digests)))
+        return sum(
+            content.stored_of_chunk(row[1]) or content.stored_bytes(transaction, row[0])
+            for row in nodes
+            if row is not None
+        )
 
 
 def _living(store: Store, snapshot: Snapshot, ends: list[End]) -> list[Version]:

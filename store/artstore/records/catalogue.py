@@ -11,7 +11,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, Final, Self
 
 from artstore.arguments import shown_text, shown_value
@@ -86,13 +86,14 @@ def _unknown_constant(text: str) -> Any:
 
 
 _BRACKETS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 _DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_unknown_constant)
 
 
 def dump_json(value: object) -> bytes:
     """Return compact JSON; raise `InvalidInputError` for what JSON lacks (NaN included) or `load_json` refuses."""
     try:
-        payload = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+        payload = _ENCODER.encode(value).encode()
         if payload.count(b"[") + payload.count(b"{") > DEEPEST_JSON:
             check_depth(payload)
     except (TypeError, ValueError, RecursionError) as error:
@@ -213,6 +214,19 @@ def check_items(value: Any, shape: Shape) -> None:
                 raise ValueError(f"without {name!r}")
 
 
+_FIELDS: Final[dict[str, list[tuple[str, str, object]]]] = {}
+"""By kind of records: (name, declared type, default) of each field; `MISSING` is no field's value."""
+
+
+def _fields_of(kind: type[CatalogueRecord]) -> list[tuple[str, str, object]]:
+    if kind.kind not in _FIELDS:
+        _FIELDS[kind.kind] = [
+            (each.name, str(each.type), each.default if each.default_factory is MISSING else each.default_factory())
+            for each in fields(kind)
+        ]
+    return _FIELDS[kind.kind]
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogueRecord:
     """The shared part of the JSON records: to bytes and back."""
@@ -220,22 +234,27 @@ class CatalogueRecord:
     kind: ClassVar[str]
     shapes: ClassVar[Mapping[str, Shape]] = {}
     """What the objects have that a field lists."""
+    is_short: ClassVar[bool] = False
+    """Whether a field that has its default is left out: of versions and artifacts most do, and there are many."""
 
     def encode(self) -> bytes:
         """Return the record as JSON, bytes fields as hex; raise `InvalidInputError` for what `decode` would refuse."""
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        values = {name: value.hex() if isinstance(value, bytes) else value for name, value in given.items()}
-        for name, value in values.items():
-            declared = self.__dataclass_fields__[name].type
+        values: dict[str, Any] = {"_": _VERSION}
+        for name, declared, default in _fields_of(type(self)):
+            given = getattr(self, name)
+            if type(given) is type(default) and given == default and self.is_short:
+                continue
+            value = given.hex() if isinstance(given, bytes) else given
             try:
-                if isinstance(given[name], bytes) != (declared == "bytes"):
+                if isinstance(given, bytes) != (declared == "bytes"):
                     raise ValueError(f"not {declared}")
                 _checked(value, declared)
                 if name in self.shapes:
                     check_items(value, self.shapes[name])
             except (ValueError, TypeError):
                 raise InvalidInputError(f"the {name} of the {self.kind} cannot be {shown_value(value)}") from None
-        return dump_json({"_": _VERSION, **values})
+            values[name] = value
+        return dump_json(values)
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -262,6 +281,7 @@ class ArtifactRecord(CatalogueRecord):
     """
 
     kind: ClassVar[str] = "artifact"
+    is_short: ClassVar[bool] = True
     shapes: ClassVar[Mapping[str, Shape]] = {"alias_history": _ALIAS_CHANGE}
     number: int
     name: Name
@@ -299,6 +319,7 @@ class VersionRecord(CatalogueRecord):
     """
 
     kind: ClassVar[str] = "version"
+    is_short: ClassVar[bool] = True
     shapes: ClassVar[Mapping[str, Shape]] = {"purged": _PURGE}
     serial: Number
     artifact: int

@@ -21,7 +21,7 @@ origin are terms in a space of their own, and not among the 200.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +46,9 @@ __all__ = [
     "encode_value",
     "kind_prefix",
     "path_prefix",
+    "stems_of",
     "terms_of",
+    "terms_with",
     "value_kind",
 ]
 
@@ -61,6 +63,7 @@ TERMS: Final = 200
 """The most terms of a version."""
 
 _LONGEST_KEY: Final = 400  # LMDB's limit is 511
+_SERIAL: Final = 4
 _LONGEST_TEXT: Final = 96
 _HASH: Final = 16
 _BIAS: Final = 1 << 31
@@ -160,34 +163,40 @@ def terms_of(version: VersionRecord | None) -> set[bytes]:
     """Return the keys of a version's terms: none unless it is living."""
     if version is None or version.state != "live":
         return set()
+    return terms_with(stems_of(version.metadata), version)
+
+
+def terms_with(stems: Iterable[bytes], version: VersionRecord) -> set[bytes]:
+    """Return the keys of a living version's terms, where the stems of its metadata are known."""
     serial = key32(version.serial)
-    return _metadata_terms(version, serial) | {
+    return {stem + serial for stem in stems} | {
         path_prefix(ORIGIN, name) + form + serial
         for name in _FIELDS
         if name in version.origin and (form := encode_value(version.origin[name])) is not None
     }
 
 
-def _metadata_terms(version: VersionRecord, serial: bytes) -> set[bytes]:
-    if not _is_shallow(version.metadata):
-        return {PARTIAL + serial}
+def stems_of(metadata: Mapping[str, Any]) -> frozenset[bytes]:
+    """Return the keys of the terms of metadata, without the serial at their end."""
+    if not _is_shallow(metadata):
+        return frozenset((PARTIAL,))
     keys: set[bytes] = set()
     rest: set[bytes] = set()
-    leaves = list(_leaves(version))
+    leaves = list(_leaves(metadata))
     places = [path for path, _, is_element in leaves if not is_element]
     if len(places) != len(set(places)):
-        rest = {PARTIAL + serial}
+        rest = {PARTIAL}
     for path, value, _ in leaves:
         form = encode_value(value)
-        key = None if form is None or len(path) > _LONGEST_KEY else path_prefix(METADATA, path) + form + serial
-        if key is None or len(key) > _LONGEST_KEY:
-            rest = {PARTIAL + serial}
+        key = None if form is None or len(path) > _LONGEST_KEY else path_prefix(METADATA, path) + form
+        if key is None or len(key) > _LONGEST_KEY - _SERIAL:
+            rest = {PARTIAL}
         elif len(keys) < TERMS or key in keys:
             keys.add(key)
         else:
-            rest = {PARTIAL + serial}
+            rest = {PARTIAL}
             break
-    return keys | rest
+    return frozenset(keys | rest)
 
 
 def _is_shallow(metadata: Mapping[str, Any]) -> bool:
@@ -205,14 +214,14 @@ def _is_shallow(metadata: Mapping[str, Any]) -> bool:
     return False
 
 
-def _leaves(version: VersionRecord) -> Iterator[tuple[str, object, bool]]:
+def _leaves(metadata: Mapping[str, Any]) -> Iterator[tuple[str, object, bool]]:
     """Yield (path, value, whether it is an element of the list there) of the metadata.
 
     What artfs wrote comes first, so that users' keys cannot crowd it out.
     """
-    own = reserved(version.metadata)
+    own = reserved(metadata)
     yield from _values("", own)
-    yield from _values("", {key: value for key, value in version.metadata.items() if key not in own})
+    yield from _values("", {key: value for key, value in metadata.items() if key not in own})
 
 
 def _values(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, object, bool]]:

@@ -7,19 +7,22 @@ wrap with their checks and their journal events.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError, ExistsError, InvalidInputError
 from artstore.names import PENDING, is_pending, parse_version_label, version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.records.seal import unseal
 from artstore.records.tables import Table, key32, key64, name_of_key, number32, number64
+from artstore.records.terms import terms_with
 from artstore.rows import terms
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
     "NameEntry",
+    "add_version",
     "alias_by_name",
     "alias_by_serial",
     "aliases_of",
@@ -67,11 +70,12 @@ _AFTER_SLASH: Final = b"0"
 
 
 class NameEntry(NamedTuple):
-    """A direct child of a project: its number, last component, and whether it is an artifact or a project."""
+    """A direct child of a project: its number, last component, whether it is an artifact or a project, and its age."""
 
     number: int
     component: str
     is_artifact: bool
+    created_ns: int
 
 
 def find_name(transaction: ReadTransaction, name: str) -> ArtifactRecord | None:
@@ -95,20 +99,25 @@ def _known_artifact(transaction: ReadTransaction, number: int) -> ArtifactRecord
 
 def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
     """Return the direct children of a project ("" for the top level), by number."""
-    prefix = project.encode() + _SLASH if project else b""
     entries: list[NameEntry] = []
+    for component, number in _children(transaction, project):
+        record = _known_artifact(transaction, number)
+        entries.append(NameEntry(record.number, component, record.is_artifact, record.created_ns))
+    return sorted(entries)
+
+
+def _children(transaction: ReadTransaction, project: str) -> Iterator[tuple[str, int]]:
+    """Yield (last component, number) of the direct children of a project, by name; no row below them is read."""
+    prefix = project.encode() + _SLASH if project else b""
     with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
         more = cursor.set_range(prefix or _FIRST_NAME)
-        while more and (key := bytes(cursor.key())).startswith(prefix):
+        while more and (key := cursor.key()).startswith(prefix):
             component, below, _ = key[len(prefix) :].partition(_SLASH)
             if below:  # a child's own row comes before those below it, unless other names sort between them
                 more = cursor.set_range(prefix + component + _AFTER_SLASH)
                 continue
-            record = find_name(transaction, name_of_key(key))
-            if record is not None:
-                entries.append(NameEntry(record.number, name_of_key(component), record.is_artifact))
+            yield name_of_key(component), number64(unseal(Table.NAMES, key, cursor.value()))
             more = cursor.next()
-    return sorted(entries)
 
 
 def _key_beginning(text: str) -> bytes:
@@ -220,7 +229,7 @@ def _drop_empty_projects(transaction: WriteTransaction, name: str) -> list[str]:
     """Remove the empty projects above a name; return their full names."""
     dropped = []
     project = name.rpartition("/")[0]
-    while project and not names_in(transaction, project):
+    while project and next(_children(transaction, project), None) is None:
         above = find_name(transaction, project)
         transaction.delete(Table.NAMES, project.encode())
         if above is not None:
@@ -244,10 +253,26 @@ def put_artifact(transaction: WriteTransaction, record: ArtifactRecord) -> None:
     transaction.put_numbered(Table.ARTIFACTS, record.number, record.encode())
 
 
+def add_version(transaction: WriteTransaction, record: VersionRecord, stems: Iterable[bytes]) -> set[bytes]:
+    """Write the rows of a new version, whose serial is higher than all others; return its terms.
+
+    The caller adds these by `terms.add` before the transaction ends, those of several versions together.  ``stems`` are
+    those of the metadata.
+    """
+    transaction.append(Table.VERSIONS, key32(record.serial), record.encode())
+    _put_ways(transaction, record)
+    return terms_with(stems, record)
+
+
 def put_version(transaction: WriteTransaction, record: VersionRecord) -> None:
     """Write a version's record, the row that leads to it by number, and its terms."""
     terms.change(transaction, recorded_version(transaction, record.serial), record)
     transaction.put(Table.VERSIONS, key32(record.serial), record.encode())
+    _put_ways(transaction, record)
+
+
+def _put_ways(transaction: WriteTransaction, record: VersionRecord) -> None:
+    """Write the rows that lead to a version by its number, and by its mount serial."""
     if record.mount != record.serial:
         transaction.put(Table.MOUNTS, key32(record.mount), key32(record.serial))
     transaction.put(Table.NUMBERS, key64(record.artifact) + key32(record.number), key32(record.serial))

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from artstore.errors import DamageError
 from artstore.ids import Buffer
-from artstore.records.nodes import BLOCK, LOST, ChunkRecord, ListView
+from artstore.records.nodes import BLOCK, KIND_CHUNK, LOST, ChunkRecord, ListView, decode_chunk
 from artstore.rows.nodes import content_record
 from artstore.storage.chunkcaches import ChunkSource
 from artstore.storage.codec import RAW
 from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import ChunkPart, PackReader, damaged
 
-__all__ = ["ContentInfo", "chunks_between", "describe", "read", "read_chunk", "stored_bytes"]
+__all__ = ["ContentInfo", "chunks_between", "describe", "read", "read_chunk", "stored_bytes", "stored_of_chunk"]
 
 
 class ContentInfo(NamedTuple):
@@ -30,6 +30,11 @@ def describe(transaction: ReadTransaction, node: int) -> ContentInfo:
     """Return the `ContentInfo` of a content node, from its own record alone."""
     record = content_record(transaction, node)
     return ContentInfo(record.id, record.size, record.birth_ns)
+
+
+def stored_of_chunk(payload: bytes) -> int:
+    """Return the bytes in packs of a content node from its record, if it is a chunk; 0 for any other."""
+    return decode_chunk(payload).extent.stored if payload[0] == KIND_CHUNK else 0
 
 
 def stored_bytes(transaction: ReadTransaction, node: int) -> int:

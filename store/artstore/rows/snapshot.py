@@ -32,7 +32,7 @@ __all__ = ["Snapshot"]
 class Snapshot:
     """Read everything as of one moment; made by `Store.snapshot`."""
 
-    __slots__ = ("_chunks", "_directories", "_known", "_reader", "transaction")
+    __slots__ = ("_chunks", "_counters", "_directories", "_known", "_reader", "transaction")
 
     def __init__(
         self, transaction: ReadTransaction, reader: PackReader, chunks: ChunkSource, known: DirectoryCache
@@ -42,6 +42,7 @@ class Snapshot:
         self._chunks = chunks
         self._known = known
         self._directories: Directories | None = None
+        self._counters: Counters | None = None
 
     @property
     def directories(self) -> Directories:
@@ -58,13 +59,13 @@ class Snapshot:
     @property
     def edition(self) -> int:
         """A number that is another one after each change of the catalogue, which the journal holds all of."""
-        counters = self.transaction.counters()
+        counters = self.usage_totals()
         return counters.journal_end + counters.journal_generation
 
     @property
     def deletions(self) -> int:
         """A number that is another one after each deletion of versions."""
-        return self.transaction.counters().next_entry
+        return self.usage_totals().next_entry
 
     def numbers_of(self, artifact: int) -> list[int]:
         """Return the numbers of an artifact's versions, living or deleted, in order."""
@@ -226,4 +227,6 @@ class Snapshot:
 
     def usage_totals(self) -> Counters:
         """Return the running totals: stored, logical and free bytes, versions."""
-        return self.transaction.counters()
+        if self._counters is None:
+            self._counters = self.transaction.counters()
+        return self._counters

@@ -8,7 +8,7 @@ Guarantees:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -111,6 +111,19 @@ class WriteTransaction(ReadTransaction):
     def put_numbered(self, table: Table, number: int, payload: bytes) -> None:
         """Write a sealed row whose key is a 64-bit number."""
         self.raw.put(number.to_bytes(8, "big"), seal_numbered(table, number, payload), db=self.handles[table])
+
+    def append(self, table: Table, key: bytes, payload: bytes) -> None:
+        """Append a sealed row to its table; LMDB then fills pages completely.
+
+        Raises `DamageError` if the key is not greater than all others: LMDB refuses to append it.
+        """
+        if not self.raw.put(key, seal(table, key, payload), append=True, db=self.handles[table]):
+            raise DamageError(f"the manifest has records after {key.hex()}, the last of table {table}")
+
+    def put_many(self, table: Table, keys: Iterable[bytes]) -> None:
+        """Write rows that have nothing but a seal, in the order given."""
+        with self.raw.cursor(self.handles[table]) as cursor:
+            cursor.putmulti([(key, seal(table, key, b"")) for key in keys])
 
     def append_numbered(self, table: Table, number: int, payload: bytes) -> None:
         """Append a sealed row to its table; LMDB then fills pages completely.

@@ -33,6 +33,7 @@ class NameEntry:
     number: int
     component: str
     is_artifact: bool
+    created_ns: int
 
 
 @dataclass
@@ -226,7 +227,7 @@ class FakeStore:
     def names_in(self, project: str) -> list[NameEntry]:
         prefix = f"{project}/" if project else ""
         return [
-            NameEntry(number, record.name.removeprefix(prefix), record.is_artifact)
+            NameEntry(number, record.name.removeprefix(prefix), record.is_artifact, record.created_ns)
             for number, record in sorted(self.names.items())
             if record.name.startswith(prefix) and "/" not in record.name.removeprefix(prefix)
         ]

@@ -91,18 +91,20 @@ def test_who_includes_a_version(workspace: Workspace) -> None:
     assert workspace.relations.included_by(result) == []
 
 
-def test_values_by_serial(workspace: Workspace) -> None:
+def test_serials_by_value(workspace: Workspace) -> None:
     """From the index, and from records what is too long, looks like another kind, or has too many terms."""
     many = {f"k{number}": number for number in range(300)}
     given = [{"a": 5}, {"a": "x"}, {"a": "007"}, {"a": "y" * 300}, {"a": True}, {**many, "a": 6}, {"b": 1}, {"a": -2.5}]
     for number, metadata in enumerate(given):
         put(workspace, f"n{number}", metadata=metadata)
     serials = [workspace.version(f"n{number}").record.serial for number in range(len(given))]
-    found = workspace.relations.values_of("a", text=True)
-    assert found == {serials[place]: given[place]["a"] for place in (0, 1, 2, 3, 5, 7)}
-    assert workspace.relations.values_of("a")[serials[2]] == 7
+    found = workspace.relations.serials_by_value("a", text=True)
+    assert found == {given[place]["a"]: [serials[place]] for place in (0, 1, 2, 3, 5, 7)}
+    assert workspace.relations.serials_by_value("a")[7] == [serials[2]]
+    put(workspace, "later", metadata={"a": "x"})
+    assert workspace.relations.serials_by_value("a")["x"] == [serials[1], workspace.version("later").record.serial]
     workspace.delete("n0:v0")
-    assert serials[0] not in workspace.relations.values_of("a")
+    assert 5 not in workspace.relations.serials_by_value("a")
 
 
 def test_stored_bytes_of_contents(workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -92,3 +93,22 @@ def test_a_record_that_could_not_be_read_is_not_written(fields: dict[str, Any]) 
     record = ArtifactRecord(**{"number": 1, "name": "a", "is_artifact": True, "created_ns": 0, **fields})
     with raises(InvalidInputError, names=[next(iter(fields))]):
         record.encode()
+
+
+def test_defaults_are_left_out_and_read() -> None:
+    """A record is as short as its values; one with every field, as earlier versions wrote it, is the same record."""
+    record = VersionRecord(1, 2, 0, 16, bytes(32), bytes(32), 1, 1, 0o755, 1, 0, 0, 1, metadata={"a": 1})
+    short = record.encode()
+    values = {each.name: getattr(record, each.name) for each in fields(record)}
+    whole = dump_json({"_": 1, **values, "digest": record.digest.hex(), "form": record.form.hex()})
+    assert json.loads(whole).keys() - json.loads(short).keys() == {
+        *("new_bytes", "type", "description", "tags", "base", "state", "deleted_ns", "due_ns", "entry"),
+        *("released_aliases", "draft", "purged", "expires_ns", "reason", "origin"),
+    }
+    assert VersionRecord.decode(short) == VersionRecord.decode(whole) == record
+
+
+def test_a_value_of_another_type_than_the_default_is_not_taken_for_it() -> None:
+    """False is equal to 0, and refused all the same."""
+    with pytest.raises(InvalidInputError):
+        VersionRecord(*(1, 2, 0, 16, bytes(32), bytes(32), 1, 1, 0o755, 1, 0, 0, 1), expires_ns=False).encode()

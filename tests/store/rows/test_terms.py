@@ -49,3 +49,16 @@ def test_versions_that_are_partly_indexed(workspace: Workspace) -> None:
         for serial in (3, 9):
             terms.change(transaction, None, replace(RECORD, serial=serial, metadata={"x" * 500: 1}))
         assert terms.partial(transaction) == {3, 9}
+
+
+def test_many_terms_fill_their_pages(workspace: Workspace) -> None:
+    """Terms of consecutive versions, added together, take little more than their bytes, also between other terms."""
+    versions = [replace(RECORD, serial=serial, metadata={"a": 1, "b": serial, "c": "x"}) for serial in range(1, 3001)]
+    keys = [key for version in versions for key in terms_of(version)]
+    with workspace.store.write() as transaction:
+        for first in range(0, len(versions), 1000):
+            terms.add(transaction, (key for each in versions[first : first + 1000] for key in terms_of(each)))
+        assert sorted(keys) == [key for key, _ in transaction.rows(Table.TERMS)]
+        used = transaction.raw.stat(transaction.handles[Table.TERMS])
+    row = 8 + 2 + 4  # LMDB's head of a row, its place in the page, and the seal
+    assert used["leaf_pages"] * 4096 < sum(len(key) + row for key in keys) / 0.8
