@@ -99,45 +99,28 @@ def _known_artifact(transaction: ReadTransaction, number: int) -> ArtifactRecord
 
 def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
     """Return the direct children of a project ("" for the top level), by number."""
-    entries: list[NameEntry] = []
-    for component, number in _children(transaction, project):
-        record = _known_artifact(transaction, number)
-        entries.append(NameEntry(record.number, component, record.is_artifact, record.created_ns))
-    return sorted(entries)
+    named = ((name, _known_artifact(transaction, number)) for name, number in _children(transaction, project))
+    return sorted(NameEntry(record.number, name, record.is_artifact, record.created_ns) for name, record in named)
 
 
-def _children(transaction: ReadTransaction, project: str) -> Iterator[tuple[str, int]]:
-    """Yield (last component, number) of the direct children of a project, by name; no row below them is read."""
-    prefix = project.encode() + _SLASH if project else b""
+def _children(transaction: ReadTransaction, project: str, beginning: str = "") -> Iterator[tuple[str, int]]:
+    """Yield (component, number) of a project's direct children that begin with a text; no row below them is read."""
+    above = project.encode(errors="surrogatepass") + _SLASH if project else b""
+    prefix = above + beginning.encode(errors="surrogatepass")
     with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
         more = cursor.set_range(prefix or _FIRST_NAME)
         while more and (key := cursor.key()).startswith(prefix):
-            component, below, _ = key[len(prefix) :].partition(_SLASH)
+            component, below, _ = key[len(above) :].partition(_SLASH)
             if below:  # a child's own row comes before those below it, unless other names sort between them
-                more = cursor.set_range(prefix + component + _AFTER_SLASH)
-                continue
-            yield name_of_key(component), number64(unseal(Table.NAMES, key, cursor.value()))
-            more = cursor.next()
-
-
-def _key_beginning(text: str) -> bytes:
-    """Return how the keys of names begin that begin with a text; no key begins so for what UTF-8 cannot hold."""
-    return text.encode(errors="surrogatepass")
+                more = cursor.set_range(above + component + _AFTER_SLASH)
+            else:
+                yield name_of_key(component), number64(unseal(Table.NAMES, key, cursor.value()))
+                more = cursor.next()
 
 
 def components_in(transaction: ReadTransaction, project: str, beginning: str = "") -> Iterator[str]:
     """Yield the components directly below a project that begin with a text, in the order of their bytes."""
-    above = _key_beginning(project) + _SLASH if project else b""
-    prefix = above + _key_beginning(beginning)
-    with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
-        more = cursor.set_range(prefix or _FIRST_NAME)
-        while more and (key := bytes(cursor.key())).startswith(prefix):
-            component, below, _ = key[len(above) :].partition(_SLASH)
-            if below:  # the child's own row came before, for it has one
-                more = cursor.set_range(above + component + _AFTER_SLASH)
-                continue
-            yield name_of_key(component)
-            more = cursor.next()
+    return (component for component, _ in _children(transaction, project, beginning))
 
 
 def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[ArtifactRecord]:
@@ -254,10 +237,9 @@ def put_artifact(transaction: WriteTransaction, record: ArtifactRecord) -> None:
 
 
 def add_version(transaction: WriteTransaction, record: VersionRecord, stems: Iterable[bytes]) -> set[bytes]:
-    """Write the rows of a new version, whose serial is higher than all others; return its terms.
+    """Write the rows of a new version, whose serial is the highest, and whose metadata have the ``stems``.
 
-    The caller adds these by `terms.add` before the transaction ends, those of several versions together.  ``stems`` are
-    those of the metadata.
+    Return its terms, which the caller adds by `terms.add` before the transaction ends, those of several together.
     """
     transaction.append(Table.VERSIONS, key32(record.serial), record.encode())
     _put_ways(transaction, record)

@@ -103,7 +103,7 @@ def test_defaults_are_left_out_and_read() -> None:
     whole = dump_json({"_": 1, **values, "digest": record.digest.hex(), "form": record.form.hex()})
     assert json.loads(whole).keys() - json.loads(short).keys() == {
         *("new_bytes", "type", "description", "tags", "base", "state", "deleted_ns", "due_ns", "entry"),
-        *("released_aliases", "draft", "purged", "expires_ns", "reason", "origin"),
+        *("released_aliases", "draft", "former", "purged", "expires_ns", "reason", "origin"),
     }
     assert VersionRecord.decode(short) == VersionRecord.decode(whole) == record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -15,6 +16,7 @@ __all__ = ["ArrayHeader", "NpySerializer", "is_array", "read_array", "read_heade
 
 
 _LONGEST_HEADER: Final = 1 << 14
+_USUAL_HEADER: Final = 256
 
 
 class ArrayHeader:
@@ -52,11 +54,8 @@ def read_header(stream: BinaryIO, size: int, label: str) -> ArrayHeader:
     Raises `UntrustedError` for an array of objects, which NumPy would unpickle, `MalformedPayloadError` for a file that
     is none, or whose shape is not what its size says.
     """
-    fmt = require("numpy.lib.format", "an array")
     try:
-        version = fmt.read_magic(stream)
-        readers = {(1, 0): fmt.read_array_header_1_0, (2, 0): fmt.read_array_header_2_0}
-        shape, fortran_order, dtype = readers[version](stream)
+        shape, fortran_order, dtype = _short_header(stream) or _parsed_header(stream)
     except (ValueError, KeyError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise MalformedPayloadError(f"{label} is not an array in NumPy's format") from error
     if dtype.hasobject:
@@ -65,6 +64,30 @@ def read_header(stream: BinaryIO, size: int, label: str) -> ArrayHeader:
     if any(type(length) is not int or length < 0 for length in shape) or header.offset + header.nbytes != size:
         raise MalformedPayloadError(f"{label} is an array whose shape does not fit its size")
     return header
+
+
+def _short_header(stream: BinaryIO) -> tuple[Any, bool, Any] | None:
+    """Read a header of usual length, which many arrays share; return None at the stream's beginning for any other."""
+    head = stream.read(_USUAL_HEADER)
+    end = 10 + int.from_bytes(head[8:10], "little")
+    if head[:8] != b"\x93NUMPY\1\0" or end > len(head):
+        stream.seek(0)
+        return None
+    stream.seek(end)
+    return _known_header(head[:end])
+
+
+@lru_cache(maxsize=1024)
+def _known_header(head: bytes) -> tuple[Any, bool, Any]:
+    return _parsed_header(io.BytesIO(head))
+
+
+def _parsed_header(stream: BinaryIO) -> tuple[Any, bool, Any]:
+    """Return (shape, whether in Fortran's order, dtype) of a header, as NumPy reads it."""
+    fmt = require("numpy.lib.format", "an array")
+    readers = {(1, 0): fmt.read_array_header_1_0, (2, 0): fmt.read_array_header_2_0}
+    found: tuple[Any, bool, Any] = readers[fmt.read_magic(stream)](stream)
+    return found
 
 
 def read_array(stream: BinaryIO, size: int, label: str) -> Any:
