@@ -96,6 +96,8 @@ def push(
         write_document(PushDocument.of(pushed))
         return
     new = sum(version.is_new for version in pushed.versions)
+    for sentence in pushed.lost:
+        warn(sentence)
     for version in pushed.versions if dry_run else ():
         if version.is_new:
             write_line(version.name)
@@ -137,6 +139,8 @@ def fetch(session: Session, remote: str | None) -> None:
         write_document(FetchDocument.of(fetched))
     else:
         _print_fetched(fetched)
+        for sentence in fetched.lost:
+            warn(sentence)
 
 
 def _print_fetched(fetched: Fetched) -> None:
@@ -185,6 +189,8 @@ def pull(session: Session, reference: str | None, remote: str | None, every: boo
         write_document(PullDocument.of(pulled))
         return
     new = sum(version.is_new for version in pulled.versions)
+    for sentence in pulled.lost:
+        warn(sentence)
     local = len(pulled.versions) - new
     rest = f", {counted(local, 'version')} local already" if local else ""
     warn(f"{counted(new, 'version')} pulled from {pulled.remote}{rest}")

@@ -279,6 +279,8 @@ def print_put(session: Session, version: Version) -> None:
     if receipt.pushed_to:
         outcome += f", pushed to {receipt.pushed_to}"
     write_line(f"{version.name}  {outcome}")
+    for sentence in receipt.lost:
+        warn(sentence)
     if receipt.unpushed:
         warn(f"{version.name} is pending: {receipt.unpushed}; to push it: artfs push {version.artifact}")
     if receipt.differing_paths:

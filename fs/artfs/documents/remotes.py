@@ -107,7 +107,8 @@ class PushDocument(Document):
     """The versions that the remote has now (``artfs push``), in the order in which they were made.
 
     ``sent_bytes`` are the stored bytes of content that were sent. With ``dry_run`` nothing was, and it and ``objects``
-    are the most that would be; ``objects`` is 0 without it.
+    are the most that would be; ``objects`` is 0 without it. ``lost`` has a sentence for each change of a name or alias
+    that another machine was first to change.
     """
 
     schema: ClassVar[str] = "artfs.push/1"
@@ -116,6 +117,7 @@ class PushDocument(Document):
     versions: Sequence[TransferredItem]
     sent_bytes: int
     objects: int
+    lost: Sequence[str]
 
     @classmethod
     def of(cls, pushed: Pushed) -> PushDocument:
@@ -125,16 +127,17 @@ class PushDocument(Document):
 
 @dataclass(frozen=True, slots=True)
 class PullDocument(Document):
-    """The versions that are local now (``artfs pull``), in the order of the log."""
+    """The versions that are local now (``artfs pull``), in the order of the log; ``lost`` is that of ``artfs.push``."""
 
     schema: ClassVar[str] = "artfs.pull/1"
     remote: str
     versions: Sequence[TransferredItem]
+    lost: Sequence[str]
 
     @classmethod
     def of(cls, pulled: Pulled) -> PullDocument:
         """Return the document of a pull."""
-        return cls(pulled.remote, [TransferredItem.from_attributes(one) for one in pulled.versions])
+        return cls(pulled.remote, [TransferredItem.from_attributes(one) for one in pulled.versions], pulled.lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ class FetchDocument(Document):
 
     ``deleted`` are its versions that can be restored. ``local_deleted`` and ``local_restored`` are the versions of the
     workspace that were deleted or restored in consequence, ``local_kept`` are sentences about those that were not.
+    ``lost`` is that of ``artfs.push``.
     """
 
     schema: ClassVar[str] = "artfs.fetch/1"
@@ -179,6 +183,7 @@ class FetchDocument(Document):
     local_deleted: Sequence[str]
     local_restored: Sequence[str]
     local_kept: Sequence[str]
+    lost: Sequence[str]
 
     @classmethod
     def of(cls, fetched: Fetched) -> FetchDocument:

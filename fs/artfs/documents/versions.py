@@ -248,7 +248,8 @@ class PutItem(Record):
     stored. ``ignored_entries`` were left out because of ``.artfsignore`` files; a folder is one entry. So were
     ``temporary_folders`` that interrupted calls of artfs had left. ``followed_paths``, ``ignored_paths`` and
     ``temporary_paths`` name the first ten of them. ``pushed_to`` is the remote that it was pushed to at once, and
-    ``unpushed`` says why a pending one was not; both are null in an artifact without a remote.
+    ``unpushed`` says why a pending one was not; both are null in an artifact without a remote. ``lost`` has a sentence
+    for each change of an alias or name that another machine was first to change.
     """
 
     artifact: str
@@ -270,6 +271,7 @@ class PutItem(Record):
     temporary_paths: Sequence[str]
     pushed_to: str | None
     unpushed: str | None
+    lost: Sequence[str]
 
     @classmethod
     def of(cls, version: Version) -> PutItem:
@@ -299,6 +301,7 @@ def _put_values(version: Version) -> dict[str, Any]:
         "temporary_folders": receipt.temporary_folders,
         "pushed_to": receipt.pushed_to or None,
         "unpushed": receipt.unpushed or None,
+        "lost": list(receipt.lost),
         "temporary_paths": [exact_name(os.fsencode(path)) for path in receipt.temporary_paths],
     }
 

@@ -54,6 +54,7 @@ class PutReceipt(NamedTuple):
     ``followed_paths``, ``ignored_paths`` and ``temporary_paths`` name the first ten of them.
 
     ``pushed_to`` is the remote that the version was pushed to at once; ``unpushed`` says why a pending one was not.
+    ``lost`` has a sentence for each change of an alias or name that another machine was first to change.
     """
 
     created: bool
@@ -71,6 +72,7 @@ class PutReceipt(NamedTuple):
     temporary_paths: tuple[str, ...] = ()
     pushed_to: str = ""
     unpushed: str = ""
+    lost: tuple[str, ...] = ()
 
 
 _BUFFER_BYTES = 128 * 1024

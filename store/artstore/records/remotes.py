@@ -61,8 +61,8 @@ class RemoteRecord(CatalogueRecord):
 
     Nothing is written to a ``read_only`` one; an ``anonymous`` one is also read without credentials.  ``broken`` says
     what the last probe found against using it, "" if nothing.  The store was last probed at ``probed_ns`` (0: never),
-    with ``probe`` as the result.  The log was read up to entry ``folded``, whose hash is ``head`` in hex.  All but the
-    first five is a cache.
+    with ``probe`` as the result.  The log was read up to entry ``folded``, whose hash is ``head`` in hex.  Names and
+    aliases were last aligned with entry ``aligned``, at ``aligned_ns``.  All but the first five is a cache.
     """
 
     kind: ClassVar[str] = "remote"
@@ -76,6 +76,8 @@ class RemoteRecord(CatalogueRecord):
     probe: dict[str, Any] = field(default_factory=dict)
     folded: int = 0
     head: str = ""
+    aligned: int = 0
+    aligned_ns: int = 0
 
 
 class Counterpart(NamedTuple):

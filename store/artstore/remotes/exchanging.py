@@ -22,6 +22,7 @@ from artstore.progress import Progress
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.remotes import PENDING, Counterpart, RemoteRecord
 from artstore.remotes.adding import add, require_remote
+from artstore.remotes.alignment import align
 from artstore.remotes.cloning import pull_version
 from artstore.remotes.connecting import DEFAULT, choose, connect, note_position, require_writable
 from artstore.remotes.connection import Connection
@@ -84,21 +85,26 @@ class _Meter:
 
 @dataclass(slots=True)
 class Pushed:
-    """What was pushed to a remote; of a dry run the most bytes and objects that a push would send."""
+    """What was pushed to a remote; of a dry run the most bytes and objects that a push would send.
+
+    ``lost`` has a sentence for each change of a name or alias that another machine was first to change.
+    """
 
     remote: str
     versions: list[Transferred] = field(default_factory=list)
     sent_bytes: int = 0
     objects: int = 0
     dry_run: bool = False
+    lost: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Pulled:
-    """What was pulled from a remote."""
+    """What was pulled from a remote; ``lost`` is that of `Pushed`."""
 
     remote: str
     versions: list[Transferred] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,8 @@ class DeletedVersion:
 class Fetched:
     """The artifacts of a remote by name, and the number of entries that its log has.
 
-    ``deleted`` are the versions there that can be restored; ``followed`` is what became of their copies here.
+    ``deleted`` are the versions there that can be restored; ``followed`` is what became of their copies here.  ``lost``
+    is that of `Pushed`.
     """
 
     remote: str
@@ -139,6 +146,7 @@ class Fetched:
     artifacts: list[RemoteArtifact]
     deleted: list[DeletedVersion] = field(default_factory=list)
     followed: Followed = field(default_factory=Followed)
+    lost: list[str] = field(default_factory=list)
 
 
 # -- clone -------------------------------------------------------------------------------------------------------------
@@ -200,6 +208,8 @@ def push(
             pushed.sent_bytes += done.sent_bytes
             if on_version is not None:
                 on_version(done)
+        if not dry_run:
+            pushed.lost += align(store, pushes.connect(), push={artifact.number for artifact, _ in chosen})
     finally:
         if pushes.connection is not None and not dry_run:
             note_position(store, pushes.connection)
@@ -226,22 +236,26 @@ class _Pushes:
         self._progress = progress
         self._sent = 0
 
+    def connect(self) -> Connection:
+        """Return the remote, opened by the first call."""
+        if self.connection is None:
+            self.connection = connect(self._store, self._uuid, self._record)
+        return self.connection
+
     def push(self, artifact: ArtifactRecord, version: VersionRecord, known: Counterpart | None) -> Transferred:
         """Push a version, or plan to; ``known`` is what it is in the remote as far as this workspace knows."""
         name = f"{artifact.name}:{version_label(version.number)}"
         if known is not None and known.way != PENDING and not is_pending(version.number):
             return Transferred(name, f"{artifact.name}:{version_label(known.number)}", is_new=False)
-        if self.connection is None:
-            self.connection = connect(self._store, self._uuid, self._record)
-        pushed = self._pushed
+        connection, pushed = self.connect(), self._pushed
         if pushed.dry_run:
-            planned = plan_push(self._store, self.connection, artifact, version)
+            planned = plan_push(self._store, connection, artifact, version)
             pushed.sent_bytes, pushed.objects = pushed.sent_bytes + planned.bytes, pushed.objects + planned.objects
             return Transferred(name, name, is_new=planned.objects > 0)
         meter = _Meter(self._progress, "sending", name, None, self._sent)
         result = push_version(
             self._store,
-            self.connection,
+            connection,
             artifact,
             version,
             on_sent=meter.add,
@@ -250,7 +264,7 @@ class _Pushes:
         )
         self._sent = meter.done
         self._expected = None if self._expected is None else result.row.number
-        title = self.connection.state.title(result.row.artifact, result.row.number)
+        title = connection.state.title(result.row.artifact, result.row.number)
         return Transferred(name, title, is_new=result.created, sent_bytes=result.sent)
 
 
@@ -322,6 +336,7 @@ def fetch(store: Store, remote: str | None = None) -> Fetched:
     connection = connect(store, uuid, record)
     note_position(store, connection)
     followed = follow(store, connection)
+    lost = align(store, connection)
     with store.snapshot() as snapshot:
         told = rows.read_tracking(snapshot.transaction).versions
     local = {there.uuid for (_, known), there in told.items() if known == uuid and there.way != PENDING}
@@ -339,7 +354,7 @@ def fetch(store: Store, remote: str | None = None) -> Fetched:
                     sum(row.bytes for row in living),
                 )
             )
-    return Fetched(record.name, record.url, state.number, artifacts, list(_deleted(state)), followed)
+    return Fetched(record.name, record.url, state.number, artifacts, list(_deleted(state)), followed, lost)
 
 
 def _deleted(state: State) -> Iterator[DeletedVersion]:
@@ -372,6 +387,7 @@ def pull(
     connection = connect(store, uuid, record)
     note_position(store, connection)
     follow(store, connection)
+    lost = align(store, connection)
     state = connection.state
     wanted = {row.uuid: row for row in (_living(state) if every else ())}
     for ref in refs:
@@ -379,7 +395,7 @@ def pull(
     with store.snapshot() as snapshot:
         tracked = rows.read_tracking(snapshot.transaction).versions
     local = {there.uuid for (_, known), there in tracked.items() if known == uuid}
-    pulled = Pulled(record.name)
+    pulled = Pulled(record.name, lost=lost)
     for row in sorted(wanted.values(), key=lambda row: row.place):
         title = state.title(row.artifact, row.number)
         is_new = row.uuid not in local
@@ -390,6 +406,7 @@ def pull(
         pulled.versions.append(done)
         if on_version is not None:
             on_version(done)
+    pulled.lost += align(store, connection)
     return pulled
 
 

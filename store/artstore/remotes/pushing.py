@@ -29,6 +29,7 @@ from artstore.objects.failures import ObjectMissingError
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import ArtifactRecord, VersionRecord, given
 from artstore.records.remotes import PENDING, PUSHED, Counterpart
+from artstore.remotes.alignment import was_moved_there
 from artstore.remotes.connection import Connection, decode_description, encode_description, form_of, span_of
 from artstore.remotes.entry_notes import EntryNotes
 from artstore.remotes.log.appending import append
@@ -393,9 +394,12 @@ class _Push:
     def _aliases(self, state: State, artifact: bytes, number: int) -> Iterator[Alias]:
         with self._store.snapshot() as snapshot:
             aliases = list(snapshot.aliases_of(self._artifact.number))
+            record = rows.all_remotes(snapshot.transaction).get(self._remote.uuid)
         for alias in aliases:
             if alias.version == self._version.number and parse_version_label(alias.name) is None:
                 there = state.aliases.get((artifact, alias.name))
+                if there is not None and was_moved_there(self._remote, record, there.changed):
+                    continue  # the log's state comes here: see `artstore.remotes.alignment`
                 yield Alias(artifact, alias.name, None if there is None else there.version, number)
 
     def _sources(self, state: State) -> Iterable[Source]:

@@ -30,7 +30,7 @@ def settle(store: Store, version: Version, *, push: bool = True) -> Version:
     if not is_pending(version.number):
         return version
     remote, waiting = _waiting(store, version.record)
-    reason = ""
+    reason, lost = "", []
     if remote is None:
         reason = "the remote that it belongs to is not known any more"
     elif not push:
@@ -41,13 +41,14 @@ def settle(store: Store, version: Version, *, push: bool = True) -> Version:
         from artstore.remotes.exchanging import push as send
 
         try:
-            send(store, [f"{version.artifact}:{version_label(each.number)}" for each in waiting], remote.name)
+            sent = send(store, [f"{version.artifact}:{version_label(each.number)}" for each in waiting], remote.name)
+            lost = sent.lost
         except (ArtfsError, OSError) as error:
             reason = str(error)
     settled = version_of_reference(store, version.name)
     receipt = version.receipt or PutReceipt(True, 0, [])
     pushed_to = remote.name if remote is not None and not reason else ""
-    receipt = receipt._replace(unpushed=reason, pushed_to=pushed_to)
+    receipt = receipt._replace(unpushed=reason, pushed_to=pushed_to, lost=tuple(lost))
     return Version(store, settled.artifact, settled.record, settled.type, receipt)
 
 

@@ -272,6 +272,9 @@ class FakeStore:
     def latest(self, artifact: int) -> VersionRecord | None:
         return next(reversed(self.versions_of(artifact)), None)
 
+    def alias_by_name(self, artifact: int, name: str) -> AliasRecord | None:
+        return next((alias for alias in self.aliases_of(artifact) if alias.name == name), None)
+
     def aliases_of(self, artifact: int) -> list[AliasRecord]:
         return sorted((a for a in self.aliases.values() if a.artifact == artifact), key=lambda a: a.name)
 

@@ -288,7 +288,7 @@ def looks_before_it_leases(self: Any, seen: int, version: Any) -> Any:
     return living
 
 
-def releases_without_guard(self: Any, record: Any) -> bool:
+def releases_without_guard(self: Any, version: Any, record: Any) -> bool:
     self._leases.release(record.artifact, record.number)
     with self._source.snapshot() as snapshot:
         found = snapshot.recorded_version(record.serial)
@@ -298,7 +298,7 @@ def releases_without_guard(self: Any, record: Any) -> bool:
     return False
 
 
-def releases_without_a_second_look(self: Any, record: Any) -> bool:
+def releases_without_a_second_look(self: Any, version: Any, record: Any) -> bool:
     self._leases.release(record.artifact, record.number)
     return True
 

@@ -23,6 +23,7 @@ from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord
 from artstore.records.remotes import RemoteRecord
 from artstore.remotes import pushing
+from artstore.remotes.alignment import align
 from artstore.remotes.cloning import pull_version
 from artstore.remotes.connection import Connection, decode_description, encode_description
 from artstore.remotes.log.appending import Machine, append
@@ -362,6 +363,7 @@ def test_an_alias_that_was_moved_there_is_told(
     with new_workspace() as there:
         other = connected(there, ModelStore(bucket), 2)
         pull_all(there, other)
+        align(there.store, other)
         theirs = there.put(folder_with(tmp_path / "data", a=b"b"), "a", aliases=["best"])
         assert theirs.is_pending and push(there, other, theirs).row.number == 1
         mine = workspace.put(folder_with(tmp_path / "data", a=b"c"), "a")

@@ -1,0 +1,166 @@
+"""Names and aliases that several machines change: the log decides, and the loser is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from artstore.objects import probing
+from artstore.remotes import adding
+from artstore.workspace import Workspace
+from store.oracle import assert_sound
+from store.remotes.team import Team, labels
+
+
+@pytest.fixture
+def team(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
+    """Return a team of two machines with ``data:v0`` to ``v2``, of which v0 has the alias ``best``."""
+    monkeypatch.setattr(adding, "probe", partial(probing.probe, threads=2, rounds=1))
+    team = Team(tmp_path, workspace)
+    workspace.remotes.add("origin", team.bucket.as_uri())
+    for number in range(3):
+        team.put(workspace, f"{number}", aliases=[] if number else ["best"])
+    workspace.remotes.push("data")
+    team.join().remotes.pull("data:*")
+    yield team
+    for machine in team.machines[1:]:
+        machine.close()
+
+
+def aliases(machine: Workspace, name: str = "data") -> dict[str, int]:
+    return {alias: number for alias, number in machine.aliases.of(name).items() if alias != "latest"}
+
+
+def test_changes_go_there_and_come_here(team: Team) -> None:
+    """Set, moved and removed aliases, of versions that are there already; nobody is told of anything."""
+    one, two = team.machines
+    assert aliases(two) == {"best": 0}
+    one.aliases.set("data:v1", "best", "new")
+    assert one.remotes.push("data").lost == []
+    assert two.remotes.fetch().lost == []
+    assert aliases(two) == aliases(one) == {"best": 1, "new": 1}
+    two.aliases.remove("data", "new")
+    two.aliases.set("data:v2", "best")
+    assert two.remotes.push("data:v0").lost == []
+    assert one.remotes.pull("data").lost == []
+    assert aliases(one) == {"best": 2}
+    entries = one.remotes.fetch().entries
+    one.remotes.push("data")
+    two.remotes.push("data")
+    assert one.remotes.fetch().entries == entries
+    for machine in (one, two):
+        assert_sound(machine)
+
+
+Change = Callable[[Workspace], object]
+
+
+def _set(number: int, machine: Workspace) -> object:
+    return machine.aliases.set(f"data:v{number}", "best")
+
+
+def _remove(machine: Workspace) -> object:
+    return machine.aliases.remove("data", "best")
+
+
+@pytest.mark.parametrize("call", ["push", "fetch", "pull"])
+@pytest.mark.parametrize(
+    ("first", "second", "expected", "told"),
+    [
+        (partial(_set, 1), partial(_set, 2), {"best": 1}, "was set to v1"),
+        (partial(_set, 1), _remove, {"best": 1}, "was set to v1"),
+        (_remove, partial(_set, 2), {}, "was removed"),
+        (partial(_set, 1), partial(_set, 1), {"best": 1}, None),
+        (_remove, _remove, {}, None),
+    ],
+)
+def test_the_loser_is_told(
+    team: Team, first: Change, second: Change, expected: dict[str, int], told: str | None, call: str
+) -> None:
+    """Who moved what and when; the log's state comes to the loser, who can then change it."""
+    one, two = team.machines
+    first(one)
+    second(two)
+    assert one.remotes.push("data").lost == []
+    lost = {"push": two.remotes.push, "pull": two.remotes.pull}.get(call, lambda _: two.remotes.fetch())("data").lost
+    if told is None or (first is _remove and second is _remove):
+        assert lost == [] or told is None
+    else:
+        [sentence] = lost
+        assert f"data:best {told} by " in sentence and "UTC (entry " in sentence
+    assert aliases(two) == aliases(one) == expected
+    two.aliases.set("data:v2", "best")
+    assert two.remotes.push("data").lost == []
+    assert one.remotes.fetch().lost == []
+    assert aliases(one) == {"best": 2}
+
+
+def test_the_alias_of_a_pending_version_that_was_moved_there(team: Team) -> None:
+    """The version lands, and the alias stays where the log has it."""
+    one, two = team.machines
+    team.put(two, "of two", push=False, aliases=["best", "mine"])
+    _set(1, one)
+    one.remotes.push("data")
+    [sentence] = two.remotes.push("data").lost
+    assert "data:best was set to v1 by " in sentence
+    assert labels(two) == ["v0", "v1", "v2", "v3"]
+    assert aliases(two) == {"best": 1, "mine": 3}
+    one.remotes.pull("data")
+    assert aliases(one) == {"best": 1, "mine": 3}
+    assert_sound(two)
+
+
+def test_a_put_says_what_it_lost(team: Team) -> None:
+    """The receipt of a put that is pushed at once has the sentence."""
+    one, two = team.machines
+    _set(1, one)
+    one.remotes.push("data")
+    receipt = team.put(two, "of two", aliases=["best"]).receipt
+    assert receipt is not None and len(receipt.lost) == 1
+    assert aliases(two) == {"best": 1}
+
+
+def test_what_is_not_here_is_left_alone(team: Team) -> None:
+    """Aliases of versions that were never pulled, or were deleted here, stay there."""
+    one, two = team.machines
+    three = team.join()
+    assert labels(three) == ["v2"] and aliases(three) == {}
+    three.remotes.push("data")
+    two.delete("data:v0", force=True)
+    if labels(two) == ["v1", "v2"] and one.remotes.fetch().artifacts[0].versions == [0, 1, 2]:
+        two.remotes.push("data")
+        one.remotes.fetch()
+        assert aliases(one) == {"best": 0}
+
+
+def test_renames(team: Team) -> None:
+    """A rename goes there and comes here; the second of two is told, and has the first one's name."""
+    one, two = team.machines
+    one.rename("data", "team/data")
+    assert one.remotes.push("team/data").lost == []
+    [sentence] = two.remotes.fetch().lost
+    assert "data is called team/data now, renamed by " in sentence
+    assert [each.name for each in two.artifacts()] == ["team/data"]
+    one.rename("team/data", "a")
+    two.rename("team/data", "b")
+    one.remotes.push("a")
+    [sentence] = two.remotes.push("b").lost
+    assert "b is called a now, renamed by " in sentence
+    assert [each.name for each in two.artifacts()] == ["a"]
+    for machine in (one, two):
+        assert_sound(machine)
+        assert machine.version("a:best").number == 0
+
+
+def test_a_name_that_is_taken_there(team: Team) -> None:
+    """The log refuses it, and says who has it."""
+    one, two = team.machines
+    team.put(one, "x", name="other")
+    one.remotes.push("other")
+    two.rename("data", "other")
+    [sentence] = two.remotes.push("other").lost
+    assert "the name other belongs to another artifact" in sentence
+    assert [each.name for each in one.remotes.fetch().artifacts] == ["data", "other"]
