@@ -126,11 +126,7 @@ class Workspace(Accounting):
 
     def _settled(self, version: Version, *, push: bool = True) -> Version:
         """Return a version that was just made, pushed if a remote numbers it."""
-        if not version.is_pending:
-            return version
-        from artstore.remotes.settling import settle
-
-        return settle(self.store, version, push=push)
+        return self.remotes.settle(version, push=push) if version.is_pending else version
 
     def refer(
         self, uri: str, name: str, *, to: str = "", base: str | None = None, **options: Unpack[ReferOptions]
@@ -154,7 +150,7 @@ class Workspace(Accounting):
         """
         from artstore.changes.restoring import restore
 
-        return restore(self.store, self.version(ref).record, options)
+        return self._settled(restore(self.store, self.version(ref).record, options))
 
     # -- queries ---------------------------------------------------------------------------------------------------
 

@@ -434,6 +434,8 @@ class Artifact(Described, ArtifactLineage):
         """Make it a version of the artifact with a full name, for a run or 0, and be that; return it."""
         assembly = self._open()
         version = assembly.commit(name, self._description, run, over_latest=self.incremental)
+        if version.is_pending:
+            version = assembly.workspace.remotes.settle(version)
         self._become(assembly.workspace, version)
         return version
 

@@ -5,10 +5,15 @@ What a rebuild must restore is journalled: remotes, tracking artifacts, and vers
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from artstore import daemon_requests
+from artstore.changes.landing import land
+from artstore.daemon_requests import Change
 from artstore.errors import ExistsError, NotFoundError, RefusedError
+from artstore.names import is_pending
 from artstore.records.catalogue import ArtifactRecord
 from artstore.records.events import CounterpartEvent, RemoteEvent, TrackEvent
 from artstore.records.remotes import PENDING, Counterpart, RemoteRecord
@@ -54,15 +59,17 @@ def update_remote(store: Store, uuid: bytes, **values: Any) -> RemoteRecord:
 def forget_remote(store: Store, name: str, *, keep_local: bool = False) -> tuple[RemoteRecord, list[str]]:
     """Forget a remote; return its record and the names of the artifacts that tracked it.
 
-    Nothing is removed at the remote, and no local version is.  Raises `NotFoundError`, and without ``keep_local``
-    `RefusedError` if artifacts track it.
+    Nothing is removed at the remote, and no local version is.  Pending versions that no other remote numbers become the
+    next ones here.  Raises `NotFoundError`, and without ``keep_local`` `RefusedError` if artifacts track it.
     """
+    changes: list[Change] = []
     with store.write() as transaction:
         found = rows.find_remote(transaction, name)
         if found is None:
             raise NotFoundError(f"there is no remote {name!r}", hint="list them: artfs remote ls")
         uuid, record = found
-        records = (catalogue.artifact(transaction, number) for number in rows.tracked_in(transaction, uuid))
+        numbers = list(rows.tracked_in(transaction, uuid))
+        records = (catalogue.artifact(transaction, number) for number in numbers)
         tracking = sorted(artifact.name for artifact in records if artifact is not None)
         if tracking and not keep_local:
             more = len(tracking) - 1
@@ -75,7 +82,21 @@ def forget_remote(store: Store, name: str, *, keep_local: bool = False) -> tuple
             )
         rows.forget_remote(transaction, uuid)
         journal.append(store.path, transaction, [RemoteEvent(uuid=uuid.hex(), name=None)])
+        for number in numbers:
+            changes += _number_pending(store, transaction, number)
+    if changes:
+        daemon_requests.notify(store.run_dir, changes)
     return record, tracking
+
+
+def _number_pending(store: Store, transaction: WriteTransaction, number: int) -> Iterator[Change]:
+    """Number the pending versions of an artifact, unless a remote does; yield what mounts have to drop."""
+    if rows.is_tracked(transaction, number):
+        return
+    for version in catalogue.versions_of(transaction, number):
+        artifact = catalogue.artifact(transaction, number)
+        if artifact is not None and is_pending(version.number):
+            yield from land(store, transaction, version, artifact.next_version)[1]
 
 
 def track(store: Store, transaction: WriteTransaction, artifact: ArtifactRecord, remote: bytes, uuid: bytes) -> None:

@@ -85,7 +85,12 @@ class Drafts:
         from artstore.drafting.open_draft import commit_drafts
 
         drafts = [self.get(ident) for ident in texts_of(ids, "the drafts to commit")]
-        return commit_drafts(self._store, [(draft, Commit.checked(draft.artifact, **options)) for draft in drafts])
+        versions = commit_drafts(self._store, [(draft, Commit.checked(draft.artifact, **options)) for draft in drafts])
+        if not any(version.is_pending for version in versions):
+            return versions
+        from artstore.remotes.settling import settle
+
+        return [settle(self._store, version) for version in versions]
 
     def interrupted(self) -> list[Interrupted]:
         """Return what interrupted puts left, the oldest first, and until when another put can reuse it.

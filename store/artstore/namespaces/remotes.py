@@ -12,6 +12,7 @@ from artstore.store import Store
 if TYPE_CHECKING:
     from artstore.checking.report import OnProgress as OnChecked
     from artstore.checking.report import Report
+    from artstore.queries.versions import Version
     from artstore.remotes.adding import Remote
     from artstore.remotes.exchanging import Fetched, OnProgress, OnVersion, Pulled, Pushed
 
@@ -125,6 +126,16 @@ class Remotes:
             on_version=on_version,
             progress=progress,
         )
+
+    def settle(self, version: Version, *, push: bool = True) -> Version:
+        """Push a version that was just made, if a remote numbers it; return it as it is then.
+
+        The operations of a workspace that make versions do so already.  If it stays pending, ``receipt.unpushed`` says
+        why; a remote that does not answer is no error.
+        """
+        from artstore.remotes.settling import settle
+
+        return settle(self._store, version, push=push)
 
     def fetch(self, remote: str | None = None) -> Fetched:
         """Read a remote's log on; return what is there.  No content is read."""

@@ -58,6 +58,21 @@ def test_a_put_is_pushed_at_once(team: Team) -> None:
     assert_sound(machine)
 
 
+def test_other_ways_to_make_versions(team: Team) -> None:
+    """Restored versions, links, references and committed drafts are pushed at once, too."""
+    [machine] = team.machines
+    team.put(machine, "one")
+    assert machine.restore("data:v0").name == "data:v2"
+    machine.remotes.push(team.put(machine, "x", name="other").artifact)
+    assert machine.link("data:v1", "other").name == "other:v1"
+    (team.path / "outside").write_text("outside")
+    assert machine.refer((team.path / "outside").as_uri(), "other").name == "other:v2"
+    draft = machine.drafts.new("other", base="other:v0")
+    assert [version.name for version in machine.drafts.commit(draft.id, new=True)] == ["other:v3"]
+    fetched = {each.name: each.versions for each in machine.remotes.fetch().artifacts}
+    assert fetched == {"data": [0, 1, 2], "other": [0, 1, 2, 3]}
+
+
 def test_local_artifacts_are_numbered_here(team: Team) -> None:
     """What no remote has makes no pending versions."""
     version = team.put(team.machines[0], "x", name="mine")
@@ -263,6 +278,22 @@ def test_pending_versions_go_to_the_remote_that_numbers_them(team: Team) -> None
     machine.remotes.push("data", "origin")
     machine.remotes.push("data", "copy")
     assert labels(machine) == ["v0", "v1"]
+
+
+def test_a_remote_that_is_gone_for_good(team: Team) -> None:
+    """Its artifacts are local ones then, whose pending versions are the next ones."""
+    [machine] = team.machines
+    for number in range(3):
+        team.put(machine, f"{number}", online=False, aliases=[f"a{number}"])
+    machine.delete("data:p2", force=True)
+    machine.remotes.remove("origin", keep_local=True)
+    assert labels(machine) == ["v0", "v1", "v2"]
+    assert machine.aliases.of("data") == {"a0": 1, "a2": 2, "latest": 2}
+    assert machine.version("data:p3").name == "data:v2"
+    assert team.put(machine, "local").name == "data:v3"
+    machine.undelete("data:p2")
+    assert labels(machine) == ["v0", "v1", "v2", "v3", "p2"]
+    assert_sound(machine)
 
 
 def test_names_of_that_form(team: Team) -> None:
