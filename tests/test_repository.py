@@ -290,6 +290,7 @@ TESTED_ELSEWHERE = {
         f"artstore/queries/exporting/{name}"
         for name in ("folders", "meter", "selection", "survey", "workers", "writing")
     ],
+    "tests/store/queries/test_file_history.py": ["artstore/rows/histories"],
     "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/paths"],
     "tests/store/remotes/test_settling.py": ["artstore/changes/landing"],
     "tests/store/remotes/test_checking.py": [
@@ -347,6 +348,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/registry/predictions/test_pages.py": ["artfs/registry/predictions/thrift"],
     "tests/fs/cli/test_registry.py": ["artfs/cli/bundles", "artfs/cli/datasets", "artfs/documents/registered"],
     "tests/fs/cli/test_library.py": ["artfs/documents/library"],
+    "tests/fs/cli/test_versions.py": ["artfs/cli/histories", "artfs/documents/histories"],
     "tests/fs/cli/test_remote.py": ["artfs/documents/remotes", "artfs/cli/exchange"],
     "tests/store/remotes/test_adding.py": ["artstore/namespaces/remotes"],
     "tests/store/remotes/test_deleting.py": [

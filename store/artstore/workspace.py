@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from artstore.queries.difference import Difference
     from artstore.queries.explaining import Explanation
     from artstore.queries.exporting import GetReceipt
+    from artstore.queries.file_history import FileHistory
     from artstore.queries.graph import Graph
     from artstore.queries.query import Matches
     from artstore.queries.warming import Warmed
@@ -252,6 +253,16 @@ class Workspace(Accounting):
         return self.store.confirmed(
             lambda store: compare(store, resolving.tree_of(store, a), resolving.tree_of(store, b))
         )
+
+    def history(self, ref: str) -> FileHistory:
+        """Return the distinct contents that a path has in the living versions of an artifact, and which have them.
+
+        ``ref`` is ``NAME:/path``, ``NAME:v3/path`` or a path on a mount.  Raises `NotFoundError` if no living version
+        has the path.
+        """
+        from artstore.queries.file_history import file_history
+
+        return self.store.confirmed(lambda store: file_history(store, ref))
 
     # -- lineage ---------------------------------------------------------------------------------------------------
 

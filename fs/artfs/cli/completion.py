@@ -24,6 +24,7 @@ __all__ = [
     "LIBRARY_ENTRY",
     "MOUNT_FOLDER",
     "NAME",
+    "NAME_OR_PATH",
     "REFERENCE",
     "REGISTERED",
     "REMOTE",
@@ -88,6 +89,14 @@ class _Name(_Known):
         return value
 
 
+class _NameOrPath(_Name):
+    """The name of an artifact, or a path in all its versions; a version without a path is wrong usage."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the value; raise UsageError for a version."""
+        return value if "/" in value.partition(":")[2] else super().convert(value, param, ctx)
+
+
 def complete_places(command: click.Command) -> None:
     """Give the places of a command that take any text the types that belong to their names."""
     for parameter in command.params:
@@ -116,6 +125,14 @@ def _references(workspace: Workspace, context: click.Context, incomplete: str) -
     if "/" in rest:
         return _paths_of(workspace, incomplete)
     return (f"{name}:{version}" for version in _versions(workspace, name))
+
+
+def _names_and_paths(workspace: Workspace, context: click.Context, incomplete: str) -> Iterable[str]:
+    name, colon, rest = incomplete.partition(":")
+    if not colon or rest.partition("/")[0]:
+        return _references(workspace, context, incomplete)
+    shown = f"{name}:latest"
+    return [f"{name}:{path.removeprefix(shown)}" for path in _paths_of(workspace, f"{shown}{rest or '/'}")]
 
 
 def _paths_of(workspace: Workspace, incomplete: str) -> Iterator[str]:
@@ -259,6 +276,7 @@ REGISTERED = _Known("registered artifact", _registered)
 LIBRARY_ENTRY = _Known("library entry", _library_entries)
 REFERENCE = _Known("reference", _references, goes_on=True)
 NAME = _Name("name", _names)
+NAME_OR_PATH = _NameOrPath("name", _names_and_paths, goes_on=True)
 DELETED_REFERENCE = _Known("deleted reference", _deleted, goes_on=True)
 
 _IN_DRAFT: Final = _Known("path in the draft", _in_draft)

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.cli import terminal
-from artfs.cli.completion import NAME, REFERENCE
+from artfs.cli.completion import NAME_OR_PATH, REFERENCE
 from artfs.cli.differences import print_difference
+from artfs.cli.histories import show_history
 from artfs.cli.lineage import near
 from artfs.cli.output import columns, counted, moment, quoted, size, write_document, write_fields, write_line
 from artfs.cli.session import Session, subcommand
 from artfs.cli.terminal import styled
 from artfs.documents.encoding import exact_name, from_nanoseconds
 from artstore.names import version_label
+from artstore.queries.resolving import looks_like_path
 
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
@@ -61,22 +63,27 @@ def show(session: Session, reference: str) -> None:
 
 
 @subcommand("log", paged=True)
-@click.argument("name", type=NAME)
-@click.option(
-    "-n", "--limit", "number", type=click.IntRange(min=1), metavar="N", help="List only the newest N versions."
-)
+@click.argument("name", metavar="NAME|NAME:/PATH", type=NAME_OR_PATH)
+@click.option("-n", "--limit", "number", type=click.IntRange(min=1), metavar="N", help="List only the newest N.")
 def log(session: Session, name: str, number: int | None) -> None:
-    """List the versions of an artifact, newest first.
+    """List the versions of an artifact, or the contents of one file in them, newest first.
 
     The last column says who made a version, and from which git commit ('+': files differed from it). Deleted versions
     are marked with the time until which 'artfs undelete' can restore them; versions marked only
     'deleted' cannot be restored.
 
+    With a path, each distinct content of the file or folder is listed once, with the living versions that have it, and
+    since when. Under a mount the same contents are links in NAME/.history/PATH.
+
     \b
-    Example:
+    Examples:
       artfs log imagenet
+      artfs log imagenet:/train/labels.csv
     """
     workspace = session.open()
+    if ":" in name or looks_like_path(name):
+        show_history(session, workspace.history(name), number)
+        return
     numbers = workspace.next_version(name)  # first: a put in between must not look like a gap
     versions = workspace.log(name)
     history = _with_gaps(versions if number is None else versions[:number], numbers, to_the_first=number is None)

@@ -5,6 +5,7 @@
     /team/vision/imagenet   an artifact: its versions and its aliases
     .../v3                  a version: the root directory of its tree
     .../v3/train/0.jpg      a file in it
+    .../.history/train/0.jpg/v3    a link to the file, in the history of its path; not listed above that
 
 Each request is answered from one snapshot of the store, opened only if the worker's caches do not suffice.  The caches
 hold parsed directory records, functions of node numbers, which are never reused; and the places of directories and the
@@ -23,7 +24,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
-from artfs.mount import catalogue, inodes, xattrs
+from artfs.mount import catalogue, histories, inodes, xattrs
 from artfs.mount.attributes import (
     Attributes,
     Contents,
@@ -63,6 +64,7 @@ Fetch = Callable[[], list[Buffer]]
 
 _REFERENCES = 4096
 """Number of records of outside files that are cached, per worker."""
+_OF_HISTORIES = (Sort.HISTORIES, Sort.HISTORY)
 _FILES = frozenset((Kind.FILE, Kind.EXECUTABLE, Kind.REFERENCE))
 _KIND_BITS = 3
 _KIND_MASK = (1 << _KIND_BITS) - 1
@@ -133,6 +135,8 @@ class Tree:
                 return catalogue.find_in_project(request.snapshot, self._modes, place.value, name)
             if place.sort is Sort.ARTIFACT:
                 return self._lookup_in_artifact(request, place.value, name)
+            if place.sort in _OF_HISTORIES:
+                return histories.find(request.snapshot, self._modes, place, name)
         raise NotDirectoryError("not a directory")
 
     def attributes(self, inode: int) -> Attributes:
@@ -147,6 +151,8 @@ class Tree:
                     # The kernel shows a listing that it has cached as long as the directory has attributes.
                     raise StaleError("the version was deleted")
                 return of_entry(inode, found.entry, self._modes, found.created_ns)
+            if place.sort in _OF_HISTORIES or place.sort is Sort.HISTORY_LINK:
+                return histories.attributes(request.snapshot, self._modes, place)
             return catalogue.attributes(request.snapshot, self._modes, place)
 
     def page(self, inode: int, cookie: int) -> Generator[DirectoryEntry, None, None]:
@@ -156,13 +162,14 @@ class Tree:
         work.  Close the iterator: it holds a snapshot.
         """
         place = _decode(inode)
-        if place.sort not in (Sort.ENTRY, Sort.PROJECT, Sort.ARTIFACT):
+        if place.sort not in (Sort.ENTRY, Sort.PROJECT, Sort.ARTIFACT, *_OF_HISTORIES):
             raise NotDirectoryError("not a directory")
         with self._request() as request:
             if place.sort is Sort.ENTRY:
                 yield from self._page_of_version(request, inode, place, cookie)
                 return
-            yield from self._dots(inode, catalogue.parent_of(request.snapshot, place), cookie)
+            parent_of = histories.parent_of if place.sort in _OF_HISTORIES else catalogue.parent_of
+            yield from self._dots(inode, parent_of(request.snapshot, place), cookie)
             listing = self._listing(request, inode, place)
             yield from listing[bisect_right(listing, cookie, key=_cookie) :]
 
@@ -206,6 +213,8 @@ class Tree:
                     return request.snapshot.read(entry.node, 0, LONGEST_LINK)
             if place.sort in (Sort.ALIAS, Sort.LATEST):
                 return catalogue.link_target(request.snapshot, place)
+            if place.sort is Sort.HISTORY_LINK:
+                return histories.link_target(request.snapshot, place)
         raise NotLinkError("not a symbolic link")
 
     def read(self, inode: int, offset: int, size: int) -> list[Buffer] | Fetch:
@@ -304,6 +313,8 @@ class Tree:
         self._references.clear()
 
     def _lookup_in_artifact(self, request: Request, artifact: int, name: bytes) -> Attributes:
+        if name == histories.NAME:
+            return histories.top(request.snapshot, self._modes, artifact)
         found = catalogue.find_in_artifact(request.snapshot, artifact, name)
         if isinstance(found, VersionRecord):
             found = self._leased(request.snapshot.number, found)
@@ -381,6 +392,8 @@ class Tree:
         if listing is None:
             if place.sort is Sort.PROJECT:
                 listing = catalogue.list_project(snapshot, self._modes, place.value)
+            elif place.sort in _OF_HISTORIES:
+                listing = histories.listing(snapshot, place)
             else:
                 listing = catalogue.list_artifact(snapshot, self._modes, place.value)
                 listing = self._leased_listing(snapshot, place.value, listing)

@@ -45,6 +45,8 @@ def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | No
     inside = os.path.join(mount.root, os.path.relpath(real, mount.path)).encode("utf-8", "surrogateescape")
     components = [part for part in inside.split(b"/") if part not in (b"", b".")]
     for depth, component in enumerate(components):
+        if component.startswith(b"."):
+            break  # a view above versions, below which names can look like versions
         number = parse_version_label(component.decode("utf-8", "replace"))
         if number is not None and depth:
             name = b"/".join(components[:depth]).decode("utf-8", "surrogateescape")

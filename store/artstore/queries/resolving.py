@@ -25,6 +25,7 @@ from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
 __all__ = [
+    "artifact_path",
     "base_version",
     "find_artifact",
     "is_digest",
@@ -153,6 +154,15 @@ def numbered_reference(store: Store, ref: str) -> str:
     reference = reference_of(store, ref)
     inside = f"/{os.fsdecode(reference.path)}" if reference.path else ""
     return f"{reference.name}:{version_label(reference.version or 0)}{inside}"
+
+
+def artifact_path(store: Store, ref: str) -> tuple[str, bytes]:
+    """Return (artifact's name, path inside its versions) of ``NAME:/path``, ``NAME:v3/path`` or a path on a mount."""
+    name, _, rest = ("", "", "") if looks_like_path(ref) else ref.partition(":")
+    reference = parse_reference(f"{name}:{LATEST}{rest}") if rest.startswith("/") else reference_of(store, ref)
+    if not reference.path:
+        raise InvalidInputError(f"{ref!r} has no path inside a version", hint=f"write {reference.name}:/PATH")
+    return reference.name, reference.path
 
 
 def resolve_recorded(store: Store, ref: str) -> tuple[VersionRecord, bytes]:

@@ -39,7 +39,7 @@ from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import check_directory, entries_from
 from artstore.store import Store
 
-__all__ = ["FileInfo", "PutReceipt", "Version"]
+__all__ = ["FileInfo", "PutReceipt", "Version", "kind_name"]
 
 
 class PutReceipt(NamedTuple):
@@ -95,6 +95,11 @@ class FileInfo:
     mode: int
     is_reference: bool = False
     """Whether it is a file whose bytes stay outside; ``digest`` is then that of the reference record."""
+
+
+def kind_name(kind: Kind) -> str:
+    """Return file, directory or link."""
+    return {Kind.DIRECTORY: "directory", Kind.LINK: "link"}.get(kind, "file")
 
 
 @deferring("tags", "aliases", "path")
@@ -425,7 +430,7 @@ class Version:
             return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
 
     def _info(self, snapshot: Snapshot, entry: TreeEntry) -> FileInfo:
-        kind = {Kind.DIRECTORY: "directory", Kind.LINK: "link"}.get(entry.kind, "file")
+        kind = kind_name(entry.kind)
         target = os.fsdecode(snapshot.read(entry.node, 0, entry.size)) if entry.kind == Kind.LINK else None
         when = utc(entry.mtime_ns)
         digest = snapshot.identity(entry.node).hex()

@@ -44,6 +44,7 @@ TABLE = [
     ("show x:v0", "version"),
     ("show p/model", "version"),
     ("log x", "log"),
+    ("log x:/train/a.txt", "history"),
     ("diff x:v0 x:v1", "diff"),
     ("get x:v0 {tmp}/out", "get"),
     ("warm x:v0", "warm"),

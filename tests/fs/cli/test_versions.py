@@ -84,3 +84,25 @@ def test_an_artifact_is_described(artfs: Run, data: Path) -> None:
     assert artfs("artifact", "describe", "x", "", "--json").json == {"artifact": "x", "description": ""}
     assert artfs("artifact", "describe", "none", "text").code == 3
     assert artfs("fsck").code == 0
+
+
+def test_the_history_of_a_file(artfs: Run, data: Path) -> None:
+    """Each content is listed once, the newest first, with the versions that have it; JSON has all of them."""
+    labels = data / "labels.csv"
+    for text in ("one", "two", "two", "one"):
+        labels.write_text(text)
+        artfs("put", data, "x", "--new")
+    labels.chmod(0o755)
+    artfs("put", data, "x")
+    labels.unlink()
+    artfs("put", data, "x")
+    lines = [line.split("  ") for line in artfs("log", "x:/labels.csv").text.splitlines()]
+    assert [line[0] for line in lines] == ["v4", "v1..v2", "v0, v3"]
+    assert [line[-1] == "executable" for line in lines] == [True, False, False]
+    document = artfs("log", "x:v5/labels.csv", "--json").json
+    assert (document["artifact"], document["path"]) == ("x", "labels.csv")
+    assert [content["versions"] for content in document["contents"]] == [["v4"], ["v1", "v2"], ["v0", "v3"]]
+    assert artfs("log", "x:/labels.csv", "-n", "1", "--json").json["contents"] == document["contents"][:1]
+    refused(artfs("log", "x:v0"), code=2, names=["'x:v0'", "x"])
+    refused(artfs("log", "x:/none"), code=3, names=["'x'", "'none'"])
+    refused(artfs("log", "x:/labels.csv/below"), code=3, names=["labels.csv/below"])

@@ -121,6 +121,7 @@ TEXT = {"": 2}
 WORDS: dict[str, dict[str, int]] = {
     # arguments
     "NAME": ARTIFACT,
+    "NAME|NAME:/PATH": {**ARTIFACT, "x:/none": 3, "nothing:/train/a": 3, "x:v9:/train": 2, "x://train": 2},
     "REF": WHOLE_VERSION,
     "REF...": WHOLE_VERSION,
     "REF/PATH...": {**PLACE, "x": 2, "x:v0": 2, "x:v0/train": 2, "x/train/a": 3},

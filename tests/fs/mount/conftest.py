@@ -285,6 +285,10 @@ class FakeStore:
         self.tree_reads += 1
         return self.trees[node]
 
+    def identity(self, node: int) -> bytes:
+        data = self.contents.get(node)
+        return self.trees[node].digest if data is None else hashlib.sha256(data).digest()
+
     def content(self, node: int) -> ContentInfo:
         data = self.contents[node]
         return ContentInfo(hashlib.sha256(data).digest(), len(data), 7_000)

@@ -11,6 +11,7 @@ from artfs.mount.inodes import Inode, Sort
 from messages import raises
 
 serials = st.integers(min_value=0, max_value=(1 << 31) - 1)
+mounts = indexes = st.integers(min_value=1, max_value=(1 << 31) - 1)
 names = st.integers(min_value=1, max_value=(1 << 32) - 1)
 
 places = st.one_of(
@@ -18,6 +19,9 @@ places = st.one_of(
     names.map(lambda number: (inodes.project(number), Inode(Sort.PROJECT, number))),
     names.map(lambda number: (inodes.artifact(number), Inode(Sort.ARTIFACT, number))),
     serials.map(lambda serial: (inodes.alias(serial), Inode(Sort.ALIAS, serial))),
+    names.map(lambda number: (inodes.histories(number), Inode(Sort.HISTORIES, number))),
+    st.tuples(mounts, indexes).map(lambda pair: (inodes.history(*pair), Inode(Sort.HISTORY, *pair))),
+    st.tuples(mounts, indexes).map(lambda pair: (inodes.history_link(*pair), Inode(Sort.HISTORY_LINK, *pair))),
     serials.map(lambda serial: (inodes.latest(serial), Inode(Sort.LATEST, serial))),
 )
 
@@ -53,6 +57,9 @@ def test_any_number_is_decoded_or_refused(number: int) -> None:
         Sort.ARTIFACT: lambda: inodes.artifact(place.value),
         Sort.ALIAS: lambda: inodes.alias(place.value),
         Sort.LATEST: lambda: inodes.latest(place.value),
+        Sort.HISTORIES: lambda: inodes.histories(place.value),
+        Sort.HISTORY: lambda: inodes.history(place.value, place.ordinal),
+        Sort.HISTORY_LINK: lambda: inodes.history_link(place.value, place.ordinal),
     }
     assert encoders[place.sort]() == number
 
