@@ -279,6 +279,7 @@ def test_modules_are_named_by_nouns() -> None:
 TESTED_ELSEWHERE = {
     # A step of an operation: what it guarantees shows in the operation's result only.
     "tests/store/changes/test_deleting.py": ["artstore/changes/version_ranges"],
+    "tests/store/changes/test_previewing.py": ["artstore/ingest/trial"],
     "tests/store/changes/test_putting.py": ["artstore/progress"],
     "tests/store/drafting/test_draft_steps.py": ["artstore/drafting/open_draft", "artstore/drafting/adding"],
     "tests/store/drafting/test_reference_ops.py": [
@@ -303,7 +304,7 @@ TESTED_ELSEWHERE = {
     "tests/store/records/test_events.py": ["artstore/records/event_values"],
     "tests/store/rows/test_remotes.py": ["artstore/records/remotes"],
     "tests/store/rows/test_lineage.py": ["artstore/changes/linking", "artstore/queries/graph"],
-    "tests/store/test_workspace.py": ["artstore/queries/resolving"],
+    "tests/store/test_workspace.py": ["artstore/namespaces/administration", "artstore/queries/resolving"],
     "tests/store/queries/test_usage.py": ["artstore/namespaces/accounting", "artstore/queries/figures"],
     "tests/store/storage/test_closing.py": ["artstore/namespaces/opened"],
     "tests/fs/mount/test_tree.py": [

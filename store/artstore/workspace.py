@@ -20,19 +20,18 @@ from artstore import locate
 from artstore.arguments import Duration, paths_of, seconds_of, text, texts
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.interrupts import deferred, deferring
-from artstore.names import check_name, check_type
-from artstore.namespaces.accounting import Accounting
+from artstore.names import check_name
+from artstore.namespaces.administration import Administration
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
 from artstore.queries.versions import Version
-from artstore.rows.settings import Settings, change_settings, read_settings
 from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.changes.committing import VersionOptions
     from artstore.changes.deleting import Cascade, Deletion, Undeletion
+    from artstore.changes.previewing import PutPreview
     from artstore.changes.purging import PurgeReport
-    from artstore.changes.sharing import Sharing
     from artstore.checking import OnProgress, Report
     from artstore.drafting.reference_ops import ReferOptions
     from artstore.progress import Progress
@@ -78,8 +77,8 @@ def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | N
         return Workspace(create_workspace(locate.find_workspace(path), group=group))
 
 
-@deferring("settings")
-class Workspace(Accounting):
+@deferring()
+class Workspace(Administration):
     """An open workspace, as returned by `open_workspace` and `init_workspace`.
 
     ``close()``, or leaving a ``with`` block, closes its files; using it again opens them again.
@@ -128,6 +127,30 @@ class Workspace(Accounting):
     def _settled(self, version: Version, *, push: bool = True) -> Version:
         """Return a version that was just made, pushed if a remote numbers it."""
         return self.remotes.settle(version, push=push) if version.is_pending else version
+
+    def preview(
+        self,
+        path: str | os.PathLike[str],
+        name: str,
+        *,
+        base: str | None = None,
+        exclude: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        links: str = "follow",
+        progress: Callable[[Progress], None] | None = None,
+        **options: Unpack[VersionOptions],
+    ) -> PutPreview:
+        """Return what `put` would do with the same arguments: the version, its differences from the latest, the bytes.
+
+        Nothing is stored.  Raises what `put` would raise for its arguments and for files that cannot be stored.
+        """
+        from artstore.changes.committing import Commit
+        from artstore.changes.previewing import preview_put
+
+        request = Commit.checked(name, **options)
+        return preview_put(
+            self.store, path, request, base=base, exclude=exclude, remove=remove, links=links, progress=progress
+        )
 
     def refer(
         self, uri: str, name: str, *, to: str = "", base: str | None = None, **options: Unpack[ReferOptions]
@@ -246,13 +269,32 @@ class Workspace(Accounting):
         """Return the number of an artifact's next version; numbers are never reused."""
         return artifacts.next_version(self.store, name)
 
-    def diff(self, a: str, b: str) -> Difference:
-        """Compare two versions, or two directories in versions, in time proportional to the difference."""
+    def diff(
+        self,
+        a: str | os.PathLike[str],
+        b: str | os.PathLike[str],
+        *,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Difference:
+        """Compare two versions, or two directories in versions, in time proportional to the difference.
+
+        A path to a folder of the disk, such as ``./data``, is compared as if it were put; of files that have not
+        changed since an earlier put of the folder, only the names and times are read.
+        """
         from artstore.queries.difference import compare
 
+        old, new = os.fspath(a), os.fspath(b)
+        if self.is_folder(old) or self.is_folder(new):
+            from artstore.changes.previewing import compare_folders
+
+            return self.store.confirmed(lambda store: compare_folders(store, old, new, progress))
         return self.store.confirmed(
-            lambda store: compare(store, resolving.tree_of(store, a), resolving.tree_of(store, b))
+            lambda store: compare(store, resolving.tree_of(store, old), resolving.tree_of(store, new))
         )
+
+    def is_folder(self, ref: str) -> bool:
+        """Return whether a reference means a folder of the disk: a path to one, not on a mount of the workspace."""
+        return resolving.is_folder(self.store, ref)
 
     def history(self, ref: str) -> FileHistory:
         """Return the distinct contents that a path has in the living versions of an artifact, and which have them.
@@ -428,64 +470,3 @@ class Workspace(Accounting):
         from artstore.reclaim.reaper import reap
 
         return reap(self.store, seconds=seconds)
-
-    @property
-    def settings(self) -> Settings:
-        """The workspace's settings."""
-        with self.store.snapshot() as snapshot:
-            return read_settings(snapshot.transaction)
-
-    def configure(self, **changes: Any) -> Settings:
-        """Change settings by name; raise `InvalidInputError` for an unknown name or an invalid value."""
-        with self.store.write() as transaction:
-            return change_settings(transaction, changes)
-
-    # -- names, types and descriptions -----------------------------------------------------------------------------
-
-    def share(self, group: str | None, *, owner: tuple[int, int] | None = None) -> Sharing:
-        """Share the workspace with a Unix group, or with None make it its owner's alone.
-
-        ``owner`` (uid, gid) gives everything to another user, which only root may.  Raises `NotFoundError` for an
-        unknown group, and `RefusedError` if not everything can be changed.
-        """
-        from artstore.changes.sharing import share
-
-        return share(self.store, group, owner)
-
-    def set_type(self, name: str, type: str) -> None:
-        """Change the type of an artifact and of all its versions."""
-        from artstore.changes.aliasing import set_type
-
-        set_type(self.store, check_name(name), check_type(type))
-
-    def rename(self, name: str, to: str) -> list[str]:
-        """Change the full name of an artifact; return the mounts that did not answer.
-
-        Raises `NotFoundError`, `ExistsError` if the new name is or was in use, and `InvalidInputError`.
-        """
-        from artstore.changes.aliasing import rename
-
-        return rename(self.store, check_name(name), check_name(to))
-
-    def describe(self, name: str, text: str, *, purge: bool = False) -> None:
-        """Replace the description of an artifact ``NAME``, or of a version ``NAME:v3``; an empty text removes it.
-
-        ``purge`` also removes earlier descriptions of the version from its history.
-        """
-        from artstore.changes import aliasing, revising
-
-        if not resolving.looks_like_path(name) and ":" not in name:
-            aliasing.describe(self.store, check_name(name), text)
-        elif purge:
-            revising.forget_descriptions(self.store, self.version(name).record, text)
-        else:
-            revising.revise(self.store, self.version(name).record, description=text)
-
-    def revise(self, ref: str, *, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> None:
-        """Replace the description or all metadata of a version; None leaves the present value.
-
-        Values that artfs itself wrote, under keys that begin with ``artfs.``, stay.
-        """
-        from artstore.changes.revising import revise
-
-        revise(self.store, self.version(ref).record, description=description, metadata=metadata)

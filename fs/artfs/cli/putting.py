@@ -16,6 +16,7 @@ from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 from artfs.cli.times import parse_time_left
 from artfs.documents.encoding import exact_name
+from artstore.names import is_pending, version_label
 
 if TYPE_CHECKING:
     from artstore.drafting.adding import Added
@@ -104,6 +105,7 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
     help="Links out of PATH: store what they lead to [default], keep them as links, or refuse them.",
 )
 @click.option("--no-push", is_flag=True, help="Leave the version pending, if NAME belongs to a remote.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what the version would change, and create none.")
 def put(
     session: Session,
     path: str,
@@ -112,6 +114,7 @@ def put(
     meta: tuple[str, ...],
     ttl: str | None,
     no_push: bool,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Store the folder or file PATH as the next version of NAME.
@@ -128,23 +131,44 @@ def put(
     Examples:
       artfs put ./data imagenet --type dataset -a clean
       artfs put ./fixes imagenet --base latest --remove '*.tmp' --meta labels=2
+      artfs put ./data imagenet --dry-run
     """
     metadata = parse_metadata(meta)
+    options |= {"type": type_, "metadata": metadata, "ttl": None if ttl is None else parse_time_left(ttl)}
+    if dry_run:
+        _preview(session, path, name, options)
+        return
     session.on_interrupt = "run it again and it resumes from what is stored"
     workspace = workspace_for_put(session, path, name)
     _suit_the_process()
     with progress_bar() as update:
-        version = workspace.put(
-            path,
-            name,
-            type=type_,
-            metadata=metadata,
-            ttl=None if ttl is None else parse_time_left(ttl),
-            push=not no_push,
-            progress=update,
-            **options,
-        )
+        version = workspace.put(path, name, push=not no_push, progress=update, **options)
     print_put(session, version)
+
+
+def _preview(session: Session, path: str, name: str, options: dict[str, Any]) -> None:
+    """Print what a put would do; paths only if there is a version to compare with."""
+    workspace = session.open()
+    _check_arguments(workspace, path, name)
+    with progress_bar() as update:
+        preview = workspace.preview(path, name, progress=update, **options)
+    if session.json:
+        from artfs.documents.versions import PutPreviewDocument
+
+        write_document(PutPreviewDocument.previewed(preview))
+        return
+    if preview.latest is not None:
+        from artfs.cli.differences import print_difference
+
+        print_difference(preview.difference)
+    version = f"the next version of {name}" if is_pending(preview.number) else f"{name}:{version_label(preview.number)}"
+    held = f"{counted(preview.files, 'file')}, {size(preview.bytes)}"
+    if preview.receipt.created:
+        write_line(f"would create {version}  {held}, {size(preview.receipt.new_bytes)} new")
+    else:
+        write_line(f"would create no version: {name}:{version_label(preview.number)} is the same ({held})")
+    for line in passed_lines(preview.receipt):
+        write_line(line)
 
 
 @subcommand("restore", writes=True)
@@ -192,11 +216,15 @@ def _suit_the_process() -> None:
 def workspace_for_put(session: Session, path: str, name: str) -> Workspace:
     """Open the workspace, or create it if the arguments of the put are valid."""
     workspace = first_workspace(session, name, lambda: _check_path(path))
+    _check_arguments(workspace, path, name)
+    return workspace
+
+
+def _check_arguments(workspace: Workspace, path: str, name: str) -> None:
     if not os.path.lexists(path) and os.path.lexists(name) and "://" not in path:
         _refuse_exchanged(workspace, path, name)
     if "://" in path or path == "-":
         _check_path(path)
-    return workspace
 
 
 def _refuse_exchanged(workspace: Workspace, path: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
@@ -17,6 +18,7 @@ from artfs.cli.differences import print_difference
 from artfs.cli.histories import show_history
 from artfs.cli.lineage import near
 from artfs.cli.output import columns, counted, moment, quoted, size, write_document, write_fields, write_line
+from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 from artfs.cli.terminal import styled
 from artfs.documents.encoding import exact_name, from_nanoseconds
@@ -134,22 +136,26 @@ def _with_gaps(versions: list[Version], numbers: int, *, to_the_first: bool = Tr
 
 
 @subcommand("diff", paged=True)
-@click.argument("old", metavar="REF", type=REFERENCE)
-@click.argument("new", metavar="REF", type=REFERENCE)
+@click.argument("old", metavar="A", type=REFERENCE)
+@click.argument("new", metavar="B", type=REFERENCE)
 @click.option("--stat", is_flag=True, help="Print totals by top-level folder instead of paths.")
 @click.option("--name-only", is_flag=True, help="Print only the paths that differ.")
 def diff(session: Session, old: str, new: str, stat: bool, name_only: bool) -> None:
-    """List the files that differ between two versions.
+    """List the files that differ between two versions or folders.
 
-    The changes lead from the first REF to the second, with sizes; a REF can be a folder in a version. A is added, D
-    removed, M changed, R renamed. The time depends on the number of differences, not on the size of the versions.
+    A and B are versions, folders in versions, or folders of the disk, written as paths: ./data. The changes lead from A
+    to B, with sizes: A is added, D removed, M changed, R renamed. The time depends on the number of differences, not on
+    the size of the versions; a folder of the disk is compared as if it were put, and only files that have changed since
+    its last put are read.
 
     \b
-    Example:
+    Examples:
       artfs diff imagenet:v1 imagenet
+      artfs diff imagenet ./data
     """
     workspace = session.open()
-    difference = workspace.diff(old, new)
+    with progress_bar() as update:
+        difference = workspace.diff(old, new, progress=update)
     if session.json:
         from artfs.documents.differences import DifferenceDocument
 
@@ -159,6 +165,8 @@ def diff(session: Session, old: str, new: str, stat: bool, name_only: bool) -> N
 
 
 def _resolved(workspace: Workspace, reference: str) -> str:
+    if looks_like_path(reference) and workspace.is_folder(reference):
+        return exact_name(os.path.abspath(os.path.expanduser(os.fsencode(reference))))
     version, path = workspace.resolve(reference)
     return f"{version.name}/{exact_name(path)}" if path else version.name
 

@@ -36,7 +36,7 @@ class ChangeItem(Record):
 
 @dataclass(frozen=True, slots=True)
 class DifferenceDocument(Document):
-    """What differs between two versions or folders of versions (``artfs diff``)."""
+    """What differs between two versions, folders in versions or folders of the disk (``artfs diff``)."""
 
     schema: ClassVar[str] = "artfs.diff/1"
     from_: str

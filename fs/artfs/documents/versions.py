@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from artfs.documents.differences import ChangeItem
 from artfs.documents.encoding import Document, Record, exact_name, from_nanoseconds, omittable
 from artfs.documents.lineage import NeighboursItem
 from artstore.names import version_label
 
 if TYPE_CHECKING:
+    from artstore.changes.previewing import PutPreview
     from artstore.queries.query import Matches
-    from artstore.queries.versions import Version
+    from artstore.queries.versions import PutReceipt, Version
     from artstore.references.failures import Failure
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "PurgeItem",
     "PutDocument",
     "PutItem",
+    "PutPreviewDocument",
     "PutsDocument",
     "VersionDocument",
     "VersionItem",
@@ -280,15 +283,20 @@ class PutItem(Record):
 
 
 def _put_values(version: Version) -> dict[str, Any]:
-    receipt = version.receipt
-    assert receipt is not None  # whatever puts or commits fills it in
+    assert version.receipt is not None  # whatever puts or commits fills it in
     return {
         "artifact": version.artifact,
         "version": version_label(version.number),
         "digest": version.digest,
-        "created": receipt.created,
         "files": version.file_count,
         "bytes": version.size,
+        **_receipt_values(version.receipt),
+    }
+
+
+def _receipt_values(receipt: PutReceipt) -> dict[str, Any]:
+    return {
+        "created": receipt.created,
         "new_bytes": receipt.new_bytes,
         "reaped_bytes": receipt.reaped_bytes,
         "differing_paths": receipt.differing_paths,
@@ -320,6 +328,30 @@ class PutDocument(PutItem, Document):
     def of(cls, version: Version) -> PutDocument:
         """Return the document of a version that has just been put."""
         return cls(**_put_values(version))
+
+
+@dataclass(frozen=True, slots=True)
+class PutPreviewDocument(PutItem, Document):
+    """What a put would do (``artfs put --dry-run``), in the words of the put's own document.
+
+    ``changes`` lead from ``latest``, the latest version, or null if there is none, to the version. With ``--base``,
+    ``new_bytes`` can be a few more or less than the put's.
+    """
+
+    schema: ClassVar[str] = "artfs.put_preview/1"
+    latest: str | None
+    changes: Sequence[ChangeItem]
+
+    @classmethod
+    def previewed(cls, preview: PutPreview) -> PutPreviewDocument:
+        """Return the document of a preview."""
+        return cls.from_attributes(
+            preview,
+            **_receipt_values(preview.receipt),
+            version=version_label(preview.number),
+            latest=None if preview.latest is None else version_label(preview.latest),
+            changes=[ChangeItem.of(change) for change in preview.difference],
+        )
 
 
 @dataclass(frozen=True, slots=True)

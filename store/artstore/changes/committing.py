@@ -50,7 +50,16 @@ from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "VersionOptions", "commit", "is_latest", "record_version"]
+__all__ = [
+    "Commit",
+    "Committed",
+    "VersionOptions",
+    "commit",
+    "is_latest",
+    "next_number",
+    "record_version",
+    "require_committable",
+]
 
 
 class VersionOptions(TypedDict, total=False):
@@ -243,6 +252,22 @@ def _refuse_taken(transaction: ReadTransaction, artifact: ArtifactRecord, number
             f"{artifact.name}:{version_label(number)} is or was another version here",
             hint="use another workspace for it",
         )
+
+
+def require_committable(transaction: ReadTransaction, request: Commit) -> None:
+    """Raise what `commit` would raise for the artifact's name and type."""
+    artifact = catalogue.possible_artifact(transaction, request.name)
+    recorded = artifact or catalogue.find_retired(transaction, request.name)
+    if recorded is None or (artifact is None and not recorded.next_version):
+        check_new_name(request.name)
+    if recorded is not None:
+        _with_type(recorded, request.type)
+
+
+def next_number(transaction: ReadTransaction, name: str) -> int:
+    """Return the number that the next version of an artifact gets here, pending if the log of a remote gives others."""
+    artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
+    return 0 if artifact is None else _numbered(transaction, artifact, None)[1]
 
 
 def is_latest(store: Store, root: Ref, request: Commit) -> bool:

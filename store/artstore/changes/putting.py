@@ -19,7 +19,7 @@ from artstore.ingest.earlier import Earlier
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.pipeline import Ingest
 from artstore.ingest.reporting import reporter
-from artstore.ingest.source import Links, open_source
+from artstore.ingest.source import Links, Source, open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager, draft_of
 from artstore.ingest.statcache import StatCache
@@ -36,12 +36,16 @@ from artstore.rows.settings import read_settings
 from artstore.store import Store
 
 __all__ = [
+    "ATTEMPTS",
     "PutOptions",
+    "checked_options",
+    "ingest_of",
     "put",
     "put_version",
 ]
 
-_ATTEMPTS: Final = 3
+ATTEMPTS: Final = 3
+"""How often a put is tried while other processes reap what it found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,27 @@ def put_version(
     progress: Callable[[Progress], None] | None = None,
 ) -> Version:
     """Do as `put`; ``base`` is ``v3``, an alias or ``NAME:v3``.  Return the version, with the receipt for it."""
+    request, options = checked_options(
+        store, path, request, base=base, exclude=exclude, remove=remove, links=links, progress=progress
+    )
+    with store.snapshot() as snapshot:
+        is_recorded = read_settings(snapshot.transaction).record_origin
+    with closing(RepositoryState(Path(path))) if is_recorded else nullcontext() as repository:
+        return version_of(store, put(store, Path(path), request, replace(options, repository=repository)))
+
+
+def checked_options(
+    store: Store,
+    path: str | os.PathLike[str],
+    request: Commit,
+    *,
+    base: str | None,
+    exclude: Sequence[str],
+    remove: Sequence[str],
+    links: str,
+    progress: Callable[[Progress], None] | None,
+) -> tuple[Commit, PutOptions]:
+    """Return the request and the options of a put as its caller gave them; raise the errors of wrong ones."""
     raw_path(path)
     if not os.fspath(path):
         raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
@@ -93,24 +118,14 @@ def put_version(
     below = None if base is None else base_version(store, request.name, base)
     if below is not None:
         request = replace(request, base=below.name)
-    with store.snapshot() as snapshot:
-        is_recorded = read_settings(snapshot.transaction).record_origin
-    with closing(RepositoryState(Path(path))) if is_recorded else nullcontext() as repository:
-        options = PutOptions(
-            exclude=exclude,
-            remove=remove,
-            base=None if below is None else below.record,
-            links=followed,
-            progress=progress,
-            repository=repository,
-        )
-        return version_of(store, put(store, Path(path), request, options))
+    record = None if below is None else below.record
+    return request, PutOptions(exclude=exclude, remove=remove, base=record, links=followed, progress=progress)
 
 
 def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutResult:
     whole = options.base is None and not options.exclude and not options.remove
     mounted = mounted_path(store, path) if whole else None
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         stager = Stager(store, request.name, os.fspath(path))
         try:
             if mounted is not None:
@@ -118,7 +133,7 @@ def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutR
                 return commit_staged(store, stager, root, request, base=origin)
             return _put_source(store, stager, path, request, options, attempt)
         except StaleHintError:
-            if attempt == _ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1:
                 raise
         finally:
             stager.close()
@@ -129,34 +144,17 @@ def _put_source(
     store: Store, stager: Stager, path: Path, request: Commit, options: PutOptions, attempt: int
 ) -> PutResult:
     """Store a folder or file; a second attempt reads every file, a third also ignores all hints."""
-    hints = attempt < _ATTEMPTS - 1
     with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store), links=options.links) as source:
         report = reporter(source, options.progress)
         with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
-            overlay = base = None
-            earlier: Earlier | None = Earlier(store, request.name, share=not request.force)
-            if options.base is not None:
-                base = options.base.root
-                stager.hold_base(options.base.serial, base)
-                overlay = Overlay(store, stager, base, options.remove)
-                earlier = None  # at the commit, when it is known which files the base provides
-            ingest = Ingest(
-                store,
-                stager,
-                source,
-                None if attempt else cache,
-                overlay=overlay,
-                earlier=earlier,
-                hints=hints,
-                progress=report,
-                on_read=None if options.repository is None else options.repository.expect,
-            )
+            ingest, earlier = ingest_of(store, stager, source, cache, request, options, attempt, report)
             root = ingest.run()
             request = replace(request, mtime_ns=ingest.mtime_ns, mode=ingest.mode)
             if options.repository is not None and not is_latest(store, root, request):
                 request = replace(request, origin={**request.origin, **options.repository.result()})
+            base = None if options.base is None else options.base.root
             result = commit_staged(store, stager, root, request, earlier=earlier, base=base)
-            if overlay is None and not attempt:
+            if options.base is None and not attempt:
                 cache.commit()
     return replace(
         result,
@@ -166,6 +164,40 @@ def _put_source(
         ignored=source.ignored,
         temporary=source.temporary,
     )
+
+
+def ingest_of(
+    store: Store,
+    stager: Stager,
+    source: Source,
+    cache: StatCache,
+    request: Commit,
+    options: PutOptions,
+    attempt: int,
+    report: Callable[[int, int, bytes], None] | None,
+) -> tuple[Ingest, Earlier | None]:
+    """Return what brings a source into the store, and the earlier versions that it looks at.
+
+    These are None with a base: at the commit it is known which files the base provides.
+    """
+    overlay = None
+    earlier: Earlier | None = Earlier(store, request.name, share=not request.force)
+    if options.base is not None:
+        stager.hold_base(options.base.serial, options.base.root)
+        overlay = Overlay(store, stager, options.base.root, options.remove)
+        earlier = None
+    ingest = Ingest(
+        store,
+        stager,
+        source,
+        None if attempt else cache,
+        overlay=overlay,
+        earlier=earlier,
+        hints=attempt < ATTEMPTS - 1,
+        progress=report,
+        on_read=None if options.repository is None else options.repository.expect,
+    )
+    return ingest, earlier
 
 
 def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Commit) -> tuple[Ref, Commit, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from artstore import daemon_requests
 from artstore.changes.committing import Commit, Committed, commit
@@ -18,7 +18,7 @@ from artstore.ingest.staging import RequirementError, Stager
 from artstore.queries.versions import PutReceipt, Version
 from artstore.store import Store
 
-__all__ = ["PutResult", "announce", "commit_staged", "version_of"]
+__all__ = ["PutResult", "announce", "commit_staged", "receipt_of", "version_of"]
 
 _ATTEMPTS: Final = 3
 
@@ -91,22 +91,32 @@ def version_of(store: Store, result: PutResult) -> Version:
     committed = result.committed
     silent = [daemon.mountpoint for daemon in result.silent]
     differing = 0 if committed.created else result.differing
-    receipt = PutReceipt(
-        committed.created,
-        result.new_bytes,
-        silent,
-        result.reaped_bytes,
-        differing,
-        result.private,
-        result.special,
-        result.followed.count,
-        _names(result.followed),
-        result.ignored.count,
-        _names(result.ignored),
-        result.temporary.count,
-        _names(result.temporary),
+    receipt = receipt_of(
+        created=committed.created,
+        new_bytes=result.new_bytes,
+        silent_daemons=silent,
+        reaped_bytes=result.reaped_bytes,
+        differing_paths=differing,
+        private_files=result.private,
+        special_modes=result.special,
+        followed=result.followed,
+        ignored=result.ignored,
+        temporary=result.temporary,
     )
     return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
+
+
+def receipt_of(*, followed: Passed, ignored: Passed, temporary: Passed, **figures: Any) -> PutReceipt:
+    """Return the receipt of a put with what its walk followed and left out."""
+    return PutReceipt(
+        **figures,
+        followed_links=followed.count,
+        followed_paths=_names(followed),
+        ignored_entries=ignored.count,
+        ignored_paths=_names(ignored),
+        temporary_folders=temporary.count,
+        temporary_paths=_names(temporary),
+    )
 
 
 def _names(passed: Passed) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from artstore.records.trees import (
 )
 from artstore.rows.nodes import find_lost, find_node, has_lost
 from artstore.storage.codec import Encoded, encode
-from artstore.storage.manifest import WriteTransaction
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
     "Batch",
@@ -35,6 +35,7 @@ __all__ = [
     "NewIndex",
     "NewList",
     "NewTree",
+    "NodeBatch",
     "Operation",
     "Ref",
     "StaleHintError",
@@ -97,7 +98,7 @@ class Operation:
     packed_class = 0
     size = 0
 
-    def make(self, batch: Batch, extent: Extent) -> bytes:
+    def make(self, batch: NodeBatch, extent: Extent) -> bytes:
         """Return the local record of a node that the store lacks, counting its children."""
         raise StaleHintError("content that was found a moment ago no longer exists")
 
@@ -120,7 +121,7 @@ class NewChunk(Operation):
         super().__init__(ref, encoded)
         self.size = size
 
-    def make(self, batch: Batch, extent: Extent) -> bytes:
+    def make(self, batch: NodeBatch, extent: Extent) -> bytes:
         """Return the local record."""
         assert self.encoded is not None
         return encode_chunk(ChunkRecord(self.ref.id, self.ref.birth_ns, self.size, extent, self.encoded.checksums))
@@ -142,7 +143,7 @@ class NewList(Operation):
         """Return the children."""
         return [child for child, _ in self._children]
 
-    def make(self, batch: Batch, extent: Extent) -> bytes:
+    def make(self, batch: NodeBatch, extent: Extent) -> bytes:
         """Return the local record, counting the children."""
         rows, end = [], 0
         for child, length in self._children:
@@ -167,7 +168,7 @@ class NewTree(Operation):
         """Return the children."""
         return [entry.ref for entry in self._entries if entry.ref is not None]
 
-    def make(self, batch: Batch, extent: Extent) -> bytes:
+    def make(self, batch: NodeBatch, extent: Extent) -> bytes:
         """Return the local record, counting the children."""
         rows: list[TreeEntry] = []
         files = directories = size_of_all = 0
@@ -211,7 +212,7 @@ class NewIndex(Operation):
         """Return the children."""
         return [child for _, child in self._children]
 
-    def make(self, batch: Batch, extent: Extent) -> bytes:
+    def make(self, batch: NodeBatch, extent: Extent) -> bytes:
         """Return the local record, counting the children."""
         rows: list[ChildRecord] = []
         entries = files = directories = size_of_all = 0
@@ -243,16 +244,13 @@ def _bounded(totals: TreeTotals) -> TreeTotals:
     return totals
 
 
-class Batch:
-    """The work inside one batch's transaction: adding nodes and changing counts."""
+class NodeBatch:
+    """What the records of new nodes are made with: the nodes that exist, and the counts of references."""
 
-    def __init__(self, transaction: WriteTransaction, now_ns: int) -> None:
+    def __init__(self, transaction: ReadTransaction) -> None:
         self.transaction = transaction
-        self.now_ns = now_ns
         self.changes: dict[int, int] = {}
-        self.created: list[int] = []
         self.stored = 0
-        self.lost: list[Extent] = []
         self._known: dict[tuple[int, bytes], Ref] = {}
         self._has_lost = has_lost(transaction)
 
@@ -296,6 +294,18 @@ class Batch:
         """Return the totals of a directory record that is already in the store."""
         assert ref.totals is not None
         return ref.totals
+
+
+class Batch(NodeBatch):
+    """The work inside one batch's transaction: adding nodes and changing counts."""
+
+    transaction: WriteTransaction
+
+    def __init__(self, transaction: WriteTransaction, now_ns: int) -> None:
+        super().__init__(transaction)
+        self.now_ns = now_ns
+        self.created: list[int] = []
+        self.lost: list[Extent] = []
 
     def apply(self, operation: Operation) -> None:
         """Add one node, or find the existing one; a stored form that lost the race is condemned."""

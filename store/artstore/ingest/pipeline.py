@@ -20,6 +20,7 @@ from artstore.ingest.large_files import LargeFile, looks_known
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.reading import (
     SMALL,
+    Encoder,
     FileDraft,
     Room,
     Window,
@@ -35,7 +36,7 @@ from artstore.interrupts import checkpoint
 from artstore.limits import raise_machine_error
 from artstore.records.trees import LINK_MODE, MODE_BITS, Kind, clamped_ns
 from artstore.rows.nodes import has_lost, is_whole
-from artstore.storage.codec import encode
+from artstore.storage.codec import encode, encode_all
 from artstore.store import Store
 
 __all__ = ["Ingest"]
@@ -137,8 +138,12 @@ class Ingest:
         hints: bool = True,
         progress: Callable[[int, int, bytes], None] | None = None,
         on_read: Callable[[], None] | None = None,
+        encode: Encoder = encode_all,
     ) -> None:
-        """``on_read`` is called, in another thread, when the first file is read: there may be something new."""
+        """``on_read`` is called, in another thread, when the first file is read: there may be something new.
+
+        ``encode`` makes the stored forms of chunks that the store does not have.
+        """
         self._store = store
         self._stager = stager
         self._source = source
@@ -148,6 +153,7 @@ class Ingest:
         self._hints = hints
         self._progress = progress
         self._on_read = on_read
+        self._encode = encode
         self._batch = _Batch()
         self._room = Room()  # of the feed's thread
         self._directories: list[_Directory] = []
@@ -223,7 +229,9 @@ class Ingest:
         reading = batch.reading
         if not reading.entries:
             return Parcel(batch.steps, [], batch.cost)
-        reading.future = pool.submit(encode_small, self._store, read_small(reading.entries, self._room), self._hints)
+        reading.future = pool.submit(
+            encode_small, self._store, read_small(reading.entries, self._room), self._hints, self._encode
+        )
         return Parcel(batch.steps, [reading.future], batch.cost + reading.bytes)
 
     def _cache_of(self, path: bytes, above: list[DirectoryCache | None]) -> DirectoryCache | None:
@@ -277,7 +285,16 @@ class Ingest:
             large.stamp = FileStamp.of_fd(fd)
             if self._hints:
                 large.cut = not looks_known(self._store, self._earlier, entry.path, fd, large.stamp.size)
-            windows = read_windows(self._store, pool, fd, large.stamp.size, self._hints, self._room, cut=large.cut)
+            windows = read_windows(
+                self._store,
+                pool,
+                fd,
+                large.stamp.size,
+                self._hints,
+                self._room,
+                cut=large.cut,
+                encode=self._encode,
+            )
             for window in windows:
                 step = partial(self._add_window, large, window, entry.name)
                 yield Parcel([step], list(window.chunks), len(window.data) + _STEP_COST)
@@ -320,7 +337,7 @@ class Ingest:
         fd = entry.open()
         try:
             large.stamp = FileStamp.of_fd(fd)
-            for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints):
+            for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints, encode=self._encode):
                 large.add(window)
                 self._stager.flush_if_full()
             large.still = FileStamp.of_fd(fd) == large.stamp

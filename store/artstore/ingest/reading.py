@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ids import Buffer, content_id
@@ -34,6 +34,7 @@ __all__ = [
     "SMALL",
     "WINDOW",
     "ChunkDraft",
+    "Encoder",
     "FileDraft",
     "FileRead",
     "Room",
@@ -43,6 +44,7 @@ __all__ = [
     "known_of",
     "read_small",
     "read_windows",
+    "without_bytes",
 ]
 
 SMALL: Final = MAXIMUM
@@ -55,6 +57,20 @@ _GROUP: Final = 1024 * 1024
 _BEGINNING: Final = 2 * 1024 * 1024
 _BLOCK: Final = 10 * 1024 * 1024
 """Holds a window with what is carried into it: whole huge pages of 2 MiB."""
+_NOTHING: Final = Encoded(RAW, b"", ())
+
+
+class Encoder(Protocol):
+    """Returns the stored forms of chunks, as `artstore.storage.codec.encode_all` does."""
+
+    def __call__(self, contents: Sequence[Buffer], *, thorough: bool) -> list[Encoded]:
+        """Return the form of each chunk; ``thorough`` ones may take more time."""
+        ...
+
+
+def without_bytes(contents: Sequence[Buffer], *, thorough: bool) -> list[Encoded]:
+    """Return forms that hold nothing, for a tree that is compared and not stored."""
+    return [_NOTHING] * len(contents)
 
 
 class ChunkDraft(NamedTuple):
@@ -212,8 +228,8 @@ def read_small(entries: Sequence[FileEntry], room: Room | None = None) -> list[F
     return results
 
 
-def encode_small(store: Store, files: Sequence[FileRead], hints: bool) -> list[FileDraft]:
-    """Hash, cut and compress what the store does not have of some files that were read."""
+def encode_small(store: Store, files: Sequence[FileRead], hints: bool, encode: Encoder = encode_all) -> list[FileDraft]:
+    """Hash, cut and encode what the store does not have of some files that were read."""
     ids = [b"" if file.error is not None else content_id(file.data) for file in files]
     known = known_of(store, ids) if hints else set()
     pieces: list[_Piece] = []
@@ -229,7 +245,7 @@ def encode_small(store: Store, files: Sequence[FileRead], hints: bool) -> list[F
     if hints:
         whole = set(ids)
         known |= known_of(store, [piece.id for piece in pieces if piece.id not in whole])
-    drafts = iter(_encode_unknown(pieces, known, hints))
+    drafts = iter(_encode_unknown(pieces, known, hints, encode))
     return [
         FileDraft(ident, file.stamp, file.read_ns, [next(drafts) for _ in range(count)], file.error)
         for file, ident, count in zip(files, ids, counts, strict=True)
@@ -267,7 +283,7 @@ def known_of(store: Store, ids: Sequence[bytes]) -> set[bytes]:
     return known
 
 
-def _encode_unknown(pieces: Sequence[_Piece], known: set[bytes], hints: bool) -> list[ChunkDraft]:
+def _encode_unknown(pieces: Sequence[_Piece], known: set[bytes], hints: bool, encode: Encoder) -> list[ChunkDraft]:
     """Return pieces with their stored forms, but without that of one that is known; with ``hints``, each only once."""
     wanted: dict[bool, list[int]] = {False: [], True: []}
     for index, piece in enumerate(pieces):
@@ -278,7 +294,7 @@ def _encode_unknown(pieces: Sequence[_Piece], known: set[bytes], hints: bool) ->
     forms: list[Encoded | None] = [None] * len(pieces)
     for thorough, indices in wanted.items():
         if indices:
-            encoded = encode_all([pieces[index].data for index in indices], thorough=thorough)
+            encoded = encode([pieces[index].data for index in indices], thorough=thorough)
             for index, form in zip(indices, encoded, strict=True):
                 forms[index] = form
     _let_go(forms, sum(len(piece.data) for piece in pieces))
@@ -303,7 +319,15 @@ def begins_known(store: Store, fd: int) -> bool:
 
 
 def read_windows(
-    store: Store, pool: Executor, fd: int, size: int, hints: bool, room: Room | None = None, *, cut: bool = True
+    store: Store,
+    pool: Executor,
+    fd: int,
+    size: int,
+    hints: bool,
+    room: Room | None = None,
+    *,
+    cut: bool = True,
+    encode: Encoder = encode_all,
 ) -> Iterator[Window]:
     """Read a large file of ``size`` bytes, window by window; chunks are worked on as they are found.
 
@@ -317,7 +341,7 @@ def read_windows(
     def work(views: list[memoryview]) -> list[ChunkDraft]:
         pieces = [_piece(view, sizes) for view in views]
         known = known_of(store, [piece.id for piece in pieces]) if hints else set()
-        return _encode_unknown(pieces, known, hints)
+        return _encode_unknown(pieces, known, hints, encode)
 
     room = room or Room()
     sizes = MIXED

@@ -76,8 +76,12 @@ class RequirementError(BusyError):
 class Stager:
     """Add the nodes of one version to the store; used by one thread, ended by `commit` or `close`."""
 
-    def __init__(self, store: Store, artifact: str, source: str, *, keep_free: int = RESERVE) -> None:
-        disk.require_writable(store.path)  # before the source is read
+    def __init__(
+        self, store: Store, artifact: str, source: str, *, keep_free: int = RESERVE, writes: bool = True
+    ) -> None:
+        """Leave ``keep_free`` bytes of the disk; with ``writes`` False nothing is required of it."""
+        if writes:
+            disk.require_writable(store.path)  # before the source is read
         self._store = store
         self._artifact = artifact
         self._source = source

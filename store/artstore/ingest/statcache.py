@@ -235,10 +235,11 @@ class StatCache:
         """Where the finished root's block was written; None until then."""
 
     @classmethod
-    def open(cls, folder: Path, root_path: bytes, root_identity: Identity) -> StatCache:
+    def open(cls, folder: Path, root_path: bytes, root_identity: Identity, *, writes: bool = True) -> StatCache:
         """Open the cache of the source at *root_path* (absolute, without symlinks) in *folder*, made if missing.
 
-        Never fails: without a usable old cache nothing is known; if the new one cannot be created, nothing is kept.
+        Unless it *writes*, there is no successor.  Never fails: without a usable old cache nothing is known; if the new
+        one cannot be created, nothing is kept.
         """
         # The user is part of the name, because in a shared workspace others' caches cannot be read or replaced.
         key = blake2b(b"%d:%d:" % (os.geteuid(), len(root_path)) + root_path, digest_size=16)
@@ -247,6 +248,8 @@ class StatCache:
         with contextlib.suppress(OSError):
             cache._old_fd = beneath.open_file(cache._root, cache._path)
             cache._old_bytes = os.fstat(cache._old_fd).st_size
+        if not writes:
+            return cache
         with contextlib.suppress(OSError):
             beneath.make_folders(cache._root, folder)
             _remove_abandoned(cache._root, folder)

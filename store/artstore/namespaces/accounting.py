@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from artstore.interrupts import deferring
 from artstore.namespaces.groups import Groups
 from artstore.queries.resolving import resolve
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Accounting"]
 
 
+@deferring()
 class Accounting(Groups):
     """An open workspace with its figures of space, all in bytes."""
 

@@ -28,7 +28,7 @@ from artstore.records.trees import Kind, TreeEntry, TreeView
 from artstore.rows.trees import Loader, check_directory, walk
 from artstore.store import Store
 
-__all__ = ["Change", "Difference", "compare"]
+__all__ = ["Change", "Difference", "compare", "compare_trees"]
 
 _CACHED_RECORDS: Final = 256
 _FILES: Final = frozenset({Kind.FILE, Kind.EXECUTABLE})
@@ -148,7 +148,12 @@ class _Item(NamedTuple):
 def compare(store: Store, root_a: int, root_b: int) -> Difference:
     """Return the changes from the tree below record ``root_a`` to the tree below ``root_b``."""
     with store.snapshot() as snapshot:
-        return _Comparison(lru_cache(_CACHED_RECORDS)(snapshot.tree)).run(root_a, root_b)
+        return compare_trees(snapshot.tree, root_a, root_b)
+
+
+def compare_trees(load: Loader, root_a: int, root_b: int) -> Difference:
+    """Do as `compare`, given what reads the records of both trees."""
+    return _Comparison(lru_cache(_CACHED_RECORDS)(load)).run(root_a, root_b)
 
 
 class _Comparison:

@@ -29,6 +29,7 @@ __all__ = [
     "base_version",
     "find_artifact",
     "is_digest",
+    "is_folder",
     "looks_like_path",
     "numbered_reference",
     "reference_of",
@@ -50,6 +51,14 @@ def looks_like_path(ref: str) -> bool:
         return True
     numbers = (parse_version_label(component) for component in ref.split("/"))
     return ":" not in ref and any(number is not None and not is_pending(number) for number in numbers)
+
+
+def is_folder(store: Store, ref: str) -> bool:
+    """Return whether a reference means a folder of the disk: a path to one that is not on a mount of the workspace."""
+    if not looks_like_path(ref):
+        return False
+    path = os.path.expanduser(ref)
+    return os.path.isdir(path) and mounted_path(store, path) is None
 
 
 def is_digest(text: str) -> bool:

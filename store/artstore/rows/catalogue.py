@@ -143,18 +143,13 @@ def find_retired(transaction: ReadTransaction, name: str) -> ArtifactRecord | No
 def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> ArtifactRecord:
     """Return the artifact of a full name, making it and the projects above it if they are missing.
 
-    A retired one is revived, so that its version numbers continue.  Raises `InvalidInputError` if the name is a
-    project already, or where a component above it is an artifact.
+    A retired one is revived, so that its version numbers continue.  Raises the errors of `possible_artifact`.
     """
-    record = find_name(transaction, name)
+    record = possible_artifact(transaction, name)
     if record is not None:
-        if not record.is_artifact:
-            raise InvalidInputError(
-                f"{name!r} is a project that holds other artifacts, so it cannot be an artifact itself",
-                hint=f"use another name, such as {name}/data",
-            )
         return record
-    _ensure_projects(transaction, name, now_ns)
+    for project in _missing_projects(transaction, name):
+        _create(transaction, project, now_ns, is_artifact=False)
     retired = find_retired(transaction, name)
     if retired is None:
         return _create(transaction, name, now_ns, is_artifact=True)
@@ -163,22 +158,35 @@ def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> Ar
     return retired
 
 
-def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> None:
-    """Make the projects above a name if they are missing; raise `InvalidInputError` if one is an artifact."""
-    missing = []
-    project = name.rpartition("/")[0]
-    while project:
+def possible_artifact(transaction: ReadTransaction, name: str) -> ArtifactRecord | None:
+    """Return the artifact of a full name, or None if one can be made.
+
+    Raises `InvalidInputError` if the name is a project already, or where a component above it is an artifact.
+    """
+    record = find_name(transaction, name)
+    if record is None:
+        _missing_projects(transaction, name)
+    elif not record.is_artifact:
+        raise InvalidInputError(
+            f"{name!r} is a project that holds other artifacts, so it cannot be an artifact itself",
+            hint=f"use another name, such as {name}/data",
+        )
+    return record
+
+
+def _missing_projects(transaction: ReadTransaction, name: str) -> list[str]:
+    """Return the projects above a name that do not exist, from the top; raise `InvalidInputError` for an artifact."""
+    missing: list[str] = []
+    for depth in range(name.count("/"), 0, -1):
+        project = "/".join(name.split("/")[:depth])
         above = find_name(transaction, project)
+        if above is not None and above.is_artifact:
+            what = f"{project!r} is an artifact, so {name!r} cannot be created below it"
+            raise InvalidInputError(what, hint="use another name")
         if above is not None:
-            if above.is_artifact:
-                raise InvalidInputError(
-                    f"{project!r} is an artifact, so {name!r} cannot be created below it", hint="use another name"
-                )
             break  # the projects above a project exist
-        missing.append(project)
-        project = project.rpartition("/")[0]
-    for each in reversed(missing):
-        _create(transaction, each, now_ns, is_artifact=False)
+        missing.insert(0, project)
+    return missing
 
 
 def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now_ns: int) -> list[str]:
@@ -192,7 +200,8 @@ def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now
         raise ExistsError(f"{name!r} was an artifact, and version numbers are not reused", hint="use another name")
     transaction.delete(Table.NAMES, record.name.encode())
     old_names = [record.name, *_drop_empty_projects(transaction, record.name)]
-    _ensure_projects(transaction, name, now_ns)
+    for project in _missing_projects(transaction, name):
+        _create(transaction, project, now_ns, is_artifact=False)
     transaction.put(Table.NAMES, name.encode(), key64(record.number))
     put_artifact(transaction, replace(record, name=name))
     return old_names

@@ -22,7 +22,9 @@ Run = Callable[..., Any]
 TABLE = [
     ("init {tmp}/other", "workspace"),
     ("put {data} y", "put"),
+    ("put {data} x --dry-run", "put_preview"),
     ("restore x:v0", "put"),
+    ("diff x:v0 {data}", "diff"),
     ("draft new x --from v0 --id another", "draft"),
     ("draft add d {data}/train sub", "draft_addition"),
     ("draft add d {uri} sub", "draft_addition"),

@@ -62,6 +62,14 @@ CASES: dict[str, list[tuple[str, ...]]] = {
         ("purge", "x:v0/shared", "--reason", "r"),
         ("purge", "y:v0/part", "--everywhere", "--reason", "r"),
     ],
+    "put": [
+        ("put", "bundle", "new"),
+        ("put", "bundle", "x"),
+        ("put", "bundle", "x", "-a", "best"),
+        ("put", "{versions}", "x", "--exclude", "own"),
+        ("put", "none", "x"),
+        ("put", "bundle", "x/below"),
+    ],
     "push": [("push", "x"), ("push", "--all"), ("push", "none"), ("push", "x", "none")],
     "retention apply": [("retention", "apply"), ("retention", "apply", "--trust-clock")],
     "registry export": [
@@ -165,6 +173,7 @@ def test_a_dry_run_says_what_the_run_does_and_changes_nothing(
         (tmp_path / "remote").mkdir()
         monkeypatch.setattr(adding, "probe", partial(probing.probe, threads=2, rounds=1))
         assert artfs("remote", "add", "origin", tmp_path / "remote").code == 0
+    arguments = tuple(each.format(versions=tmp_path / "versions") for each in arguments)
     before = _hashes(lived)
     dry = artfs(*arguments, _DRY, "--json")
     assert _hashes(lived) == before, "a dry run stops before the first write"
@@ -175,6 +184,7 @@ def test_a_dry_run_says_what_the_run_does_and_changes_nothing(
         return
     planned, done = dry.document, run.document
     apart = _OF_THE_RUN_ALONE | ({"sent_bytes", "objects"} if arguments[0] == "push" else set())  # at most
+    apart |= {"schema", "latest", "changes"} if arguments[0] == "put" else set()
     apart |= {"packs_removed", "packs_compacted"} if arguments[0] == "gc" else set()
     assert {key: planned[key] for key in planned if key not in apart} == {
         key: done[key] for key in done if key not in apart

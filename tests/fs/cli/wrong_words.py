@@ -124,6 +124,8 @@ WORDS: dict[str, dict[str, int]] = {
     "NAME|NAME:/PATH": {**ARTIFACT, "x:/none": 3, "nothing:/train/a": 3, "x:v9:/train": 2, "x://train": 2},
     "REF": WHOLE_VERSION,
     "REF...": WHOLE_VERSION,
+    "A": {**PLACE, "x:v0/train/a": 2, "./none": 3, "./file": 3},
+    "B": {**PLACE, "x:v0/train/a": 2, "./none": 3, "./file": 3},
     "REF/PATH...": {**PLACE, "x": 2, "x:v0": 2, "x:v0/train": 2, "x/train/a": 3},
     "REF/PATH|DIGEST": {**PLACE, "x:v0": 2, "0" * 64: 3},
     "REF|DIGEST|FILE": {**PLACE, "0" * 64: 3, "/etc/passwd": 3},
