@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.completion import DELETED_REFERENCE, MOUNT_FOLDER, REFERENCE
+from artfs.cli.completion import DELETED_REFERENCE, MOUNT_FOLDER, REFERENCE, REMOTE
 from artfs.cli.output import counted, moment, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
@@ -210,7 +210,18 @@ def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
     type=MOUNT_FOLDER,
     help="Do not keep what is open under the mount at MOUNT: reading it fails from then on.",
 )
-def gc(session: Session, dry_run: bool, now: bool, interrupted: bool, compact: bool, evict: tuple[str, ...]) -> None:
+@click.option("--remote", is_flag=True, help="Free the space of a remote, not of the workspace.")
+@click.argument("name", metavar="[REMOTE]", required=False, type=REMOTE)
+def gc(
+    session: Session,
+    dry_run: bool,
+    now: bool,
+    interrupted: bool,
+    compact: bool,
+    evict: tuple[str, ...],
+    remote: bool,
+    name: str | None,
+) -> None:
     """Free the space of deleted versions.
 
     This covers versions whose undelete window has ended, and data that was left more than an hour ago by interrupted
@@ -221,11 +232,24 @@ def gc(session: Session, dry_run: bool, now: bool, interrupted: bool, compact: b
     A mount that is suspended or does not answer keeps the deleted versions that it has shown. --evict frees them all
     the same; only the user of the mount, the owner of the workspace and root may do that.
 
+    --remote frees the space of a remote, by default the one called origin, or the only one. Objects that no version
+    needs are given up by an entry of its log, which ends the undelete window of versions that are due, and are deleted
+    by a later 'artfs gc --remote', a day afterwards. Objects of pushes that never ended are given up after seven days.
+    Any machine may do this, beside others that push. All times are those of the store's clock.
+
     \b
     Examples:
       artfs gc
       artfs gc --now --compact --dry-run
+      artfs gc --remote origin
     """
+    if remote and (now or interrupted or compact or evict):
+        raise click.UsageError("--remote can be used with --dry-run only")
+    if name is not None and not remote:
+        raise click.UsageError(f"to free the space of the remote {name!r}, give --remote too")
+    if remote:
+        _collect_remote(session, name, dry_run=dry_run)
+        return
     workspace = session.open()
     session.on_interrupt = "space already freed stays free; run it again and it resumes"
     with progress_bar("node") as update:
@@ -245,6 +269,35 @@ def gc(session: Session, dry_run: bool, now: bool, interrupted: bool, compact: b
         _print_gc(report)
     if report.not_compacted:
         warn(f"not compacted for want of space: {', '.join(report.not_compacted)}; free some space and run it again")
+
+
+def _collect_remote(session: Session, name: str | None, *, dry_run: bool) -> None:
+    workspace = session.open()
+    session.on_interrupt = "what was given up or deleted stays so; run it again and it goes on"
+    with progress_bar("object") as update:
+        report = workspace.remotes.gc(name, dry_run=dry_run, progress=update)
+    if session.json:
+        from artfs.documents.remotes import RemoteCollectionDocument
+
+        write_document(RemoteCollectionDocument.of(report))
+        return
+    would = "would be " if dry_run else ""
+    write_line(f"{size(report.deleted_bytes)} {would}freed, {counted(report.deleted, 'object')}")
+    for some in version_ranges(report.reaped):
+        write_line(f"{some}  {'could no longer be' if dry_run else 'can no longer be'} undeleted")
+    if report.condemned:
+        left = f", {report.left:,} of them left by pushes that never ended" if report.left else ""
+        given_up = f"{counted(report.condemned, 'object')}, {size(report.condemned_bytes)}"
+        write_line(f"{given_up}, {would}given up, to be deleted a day later{left}")
+    if report.waiting and report.next_due is not None:
+        waiting = f"{counted(report.waiting, 'object')}, {size(report.waiting_bytes)}"
+        write_line(
+            f"{waiting}, {'would wait' if dry_run else 'wait'} to be deleted, the first at {moment(report.next_due)}"
+        )
+    if report.removed:
+        write_line(
+            f"{counted(report.removed, 'old checkpoint or object', 'old checkpoints and objects')} {would}removed"
+        )
 
 
 def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], None] | None:

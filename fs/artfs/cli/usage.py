@@ -26,7 +26,8 @@ __all__ = ["du", "usage", "warn_if_overdue"]
 @click.option(
     "--by", type=click.Choice(["project", "type"]), help="Group the usage of the workspace by project or by type."
 )
-def usage(session: Session, name: str | None, by: str | None) -> None:
+@click.option("--remote", is_flag=True, help="Show the usage of a remote, not of the workspace.")
+def usage(session: Session, name: str | None, by: str | None, remote: bool) -> None:
     """Show disk usage.
 
     'logical' is the size of the versions' files, as separate copies; 'stored' the size of their content, deduplicated
@@ -35,11 +36,21 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
     'alone' is the space that it would take if it were the only one, 'unique' the space that deleting only that version
     would free, 'attributed' the space that it added when it was put.
 
+    With --remote, NAME is a remote, by default the one called origin, or the only one. Its objects are listed:
+    'alone' is the size of those that only the versions of one artifact need, 'shared' that of those that others need
+    too.
+
     \b
     Examples:
       artfs usage
       artfs usage imagenet
+      artfs usage --remote origin
     """
+    if remote and by is not None:
+        raise click.UsageError("--by groups the versions of the workspace and cannot be used with --remote")
+    if remote:
+        _show_remote(session, name)
+        return
     if name is not None and by is not None:
         raise click.UsageError("--by groups the whole workspace and cannot be used with NAME")
     workspace = session.open()
@@ -69,6 +80,39 @@ def warn_if_overdue(backlog: Usage | Backlog) -> None:
     if backlog.overdue:
         due = f"{counted(backlog.due_entries, 'entry', 'entries')} of deleted data could be freed"
         warn(f"{due} and have been due for over an hour; 'artfs gc' frees them, or shows what still uses them")
+
+
+def _show_remote(session: Session, name: str | None) -> None:
+    shown = session.open().remotes.usage(name)
+    if session.json:
+        from artfs.documents.remotes import RemoteUsageDocument
+
+        write_document(RemoteUsageDocument.of(shown))
+        return
+    write_line(f"{quoted(shown.url)}  {counted(shown.objects, 'object')}")
+    deleted, condemned = "only deleted versions need it", "given up, to be deleted"
+    if shown.deleted_due is not None:
+        deleted += f", the first can be restored until {moment(shown.deleted_due)}"
+    if shown.condemned_due is not None:
+        condemned += f" by 'artfs gc --remote', the first after {moment(shown.condemned_due)}"
+    rows = [
+        ["  living", size(shown.living_bytes), "living versions need it"],
+        ["  deleted", size(shown.deleted_bytes), deleted],
+        ["  condemned", size(shown.condemned_bytes), condemned],
+        ["  unused", size(shown.unused_bytes), "no version needs it: pushes under way, or that never ended"],
+        ["  log", size(shown.log_bytes), "the log and its checkpoints"],
+        ["  other", size(shown.other_bytes), "other objects"],
+        ["  stored", size(shown.bytes), "all of the above"],
+    ]
+    for line in columns(rows, right=[1], limit=terminal.width()):
+        write_line(line)
+    if shown.artifacts:
+        write_line("")
+        rows = [
+            [each.name, f"{each.versions:,}", size(each.logical), size(each.alone), size(each.shared)]
+            for each in shown.artifacts
+        ]
+        write_table(["ARTIFACT", "VERSIONS", "LOGICAL", "ALONE", "SHARED"], rows, right=[1, 2, 3, 4], headed=True)
 
 
 def _print_groups(by: str, groups: list[GroupUsage]) -> None:

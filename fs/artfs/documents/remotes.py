@@ -11,7 +11,9 @@ from artfs.documents.encoding import Document, Record
 
 if TYPE_CHECKING:
     from artstore.remotes.adding import Remote
+    from artstore.remotes.collecting import RemoteCollection
     from artstore.remotes.exchanging import Fetched, Pulled, Pushed
+    from artstore.remotes.usage import RemoteUsage
 
 __all__ = [
     "CloneDocument",
@@ -20,9 +22,12 @@ __all__ = [
     "PullDocument",
     "PushDocument",
     "RemoteArtifactItem",
+    "RemoteArtifactUsageItem",
+    "RemoteCollectionDocument",
     "RemoteDocument",
     "RemoteItem",
     "RemoteRemovalDocument",
+    "RemoteUsageDocument",
     "RemotesDocument",
     "TransferredItem",
 ]
@@ -207,3 +212,79 @@ class CloneDocument(Document):
     workspace: str
     uuid: str
     artifacts: Sequence[RemoteArtifactItem]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCollectionDocument(Document):
+    """What a collection of a remote did, or with ``dry_run`` would do (``artfs gc --remote``).
+
+    ``condemned`` objects were given up, ``left`` of them by pushes that never ended; they are deleted by a collection a
+    day later. ``deleted`` ones had been given up before. ``waiting`` ones are not deleted yet, the first until
+    ``next_due``. ``removed`` are old checkpoints and objects of probes, ``reaped`` the deleted versions that can no
+    longer be restored.
+    """
+
+    schema: ClassVar[str] = "artfs.gc_remote/1"
+    remote: str
+    dry_run: bool
+    condemned: int
+    condemned_bytes: int
+    left: int
+    deleted: int
+    deleted_bytes: int
+    waiting: int
+    waiting_bytes: int
+    next_due: datetime | None
+    removed: int
+    reaped: Sequence[str]
+
+    @classmethod
+    def of(cls, report: RemoteCollection) -> RemoteCollectionDocument:
+        """Return the document of a collection."""
+        return cls.from_attributes(report)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteArtifactUsageItem(Record):
+    """The living versions of an artifact: the bytes of their files, and of the objects that they need.
+
+    ``alone`` are those that no other artifact needs, ``shared`` the others.
+    """
+
+    name: str
+    versions: int
+    logical: int
+    alone: int
+    shared: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteUsageDocument(Document):
+    """What the objects of a remote take (``artfs usage --remote``); ``bytes`` is the sum of the kinds below.
+
+    ``living_bytes`` are needed by living versions, ``deleted_bytes`` only by deleted ones that can be restored, the
+    first until ``deleted_due``. ``condemned_bytes`` were given up; a collection deletes the first after
+    ``condemned_due``. ``unused_bytes`` are needed by no version, as those of a push under way. ``log_bytes`` are those
+    of the log and its checkpoints, ``other_bytes`` those of other objects.
+    """
+
+    schema: ClassVar[str] = "artfs.usage_remote/1"
+    remote: str
+    url: str
+    bytes: int
+    objects: int
+    living_bytes: int
+    deleted_bytes: int
+    condemned_bytes: int
+    unused_bytes: int
+    log_bytes: int
+    other_bytes: int
+    deleted_due: datetime | None
+    condemned_due: datetime | None
+    artifacts: Sequence[RemoteArtifactUsageItem]
+
+    @classmethod
+    def of(cls, usage: RemoteUsage) -> RemoteUsageDocument:
+        """Return the document of a remote's usage."""
+        items = [RemoteArtifactUsageItem.from_attributes(one) for one in usage.artifacts]
+        return cls.from_attributes(usage, artifacts=items)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from artstore.checking.report import Report
     from artstore.queries.versions import Version
     from artstore.remotes.adding import Remote
+    from artstore.remotes.collecting import RemoteCollection
     from artstore.remotes.exchanging import Fetched, OnProgress, OnVersion, Pulled, Pushed
+    from artstore.remotes.usage import RemoteUsage
 
 __all__ = ["Remotes"]
 
@@ -86,6 +88,27 @@ class Remotes:
         from artstore.remotes.adding import remove
 
         return remove(self._store, name, keep_local=keep_local)
+
+    def gc(
+        self, name: str | None = None, *, dry_run: bool = False, progress: OnProgress | None = None
+    ) -> RemoteCollection:
+        """Give up objects of a remote that no version needs any more, and delete those that were given up a day ago.
+
+        Any machine may do so, beside others that push.  ``dry_run`` counts what would be done.
+
+        Raises `NotFoundError`, `RefusedError` for a remote that is read-only or whose clock is behind its log,
+        `NoRightError` if these credentials may not delete, `DamageError` if it is not known what a version needs, and
+        the store's errors.
+        """
+        from artstore.remotes.collecting import collect_remote
+
+        return collect_remote(self._store, name, dry_run=dry_run, progress=progress)
+
+    def usage(self, name: str | None = None) -> RemoteUsage:
+        """Return what the objects of a remote take, and which artifacts need them; the remote may be read-only."""
+        from artstore.remotes.usage import remote_usage
+
+        return remote_usage(self._store, name)
 
     # -- versions --------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from artstore.errors import DamageError
+from artstore.errors import DamageError, InvalidInputError
 from artstore.objects.failures import ObjectMissingError
 from artstore.objects.protocol import ObjectInfo
 from artstore.remotes.connection import Connection, form_of
@@ -57,6 +57,8 @@ class Holdings:
         self._masks: dict[Span, int] = {}
         self._parts: dict[FormPlace, bytes] = {}
         self._objects: dict[Pack, ObjectInfo] | None = None
+        self.foreign: list[ObjectInfo] = []
+        """Objects in the folders of packs with names that no pack has."""
 
     # -- objects -------------------------------------------------------------------------------------------------------
 
@@ -67,9 +69,22 @@ class Holdings:
             found: dict[Pack, ObjectInfo] = {}
             for folder in (DATA, TREES):
                 for info in self._remote.store.list(f"{folder:c}/"):
-                    found[parse_object_name(info.name)] = info
+                    try:
+                        found[parse_object_name(info.name)] = info
+                    except InvalidInputError:
+                        self.foreign.append(info)
             self._objects = found
         return self._objects
+
+    def list_all(self) -> list[ObjectInfo]:
+        """List all that is below the remote's prefix in one go; return what is no pack."""
+        self._objects, rest = {}, []
+        for info in self._remote.store.list(""):
+            try:
+                self._objects[parse_object_name(info.name)] = info
+            except InvalidInputError:
+                rest.append(info)
+        return rest
 
     def bytes_of(self, packs: Iterable[Pack]) -> int:
         """Return the bytes that packs take in the store."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -175,3 +176,33 @@ def test_a_deletion_on_another_machine_is_seen(
     shutil.move(bucket, tmp_path / "unplugged")
     refused(artfs("rm", "data:v0"), code=3, names=["bucket"])
     assert artfs("rm", "data:v0", "--local").code == 0
+
+
+def test_space_of_a_remote(artfs: Run, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What usage and gc say from a deletion to free space; and what people type first."""
+    for words, code, names in (
+        (("gc", "--remote"), 3, ["artfs remote add"]),
+        (("gc", "origin"), 2, ["'origin'", "--remote"]),
+        (("gc", "--remote", "--now"), 2, ["--dry-run"]),
+        (("usage", "--remote", "none"), 3, ["'none'"]),
+        (("usage", "--remote", "--by", "type"), 2, ["--by", "--remote"]),
+    ):
+        refused(artfs(*words), code=code, names=names)
+    artfs("remote", "add", "origin", bucket)
+    artfs("push", "data")
+    shown = artfs("usage", "--remote").text
+    assert "living versions need it" in shown and shown.splitlines()[-1].split()[:2] == ["data", "2"]
+    stored = sum(path.stat().st_size for path in bucket.rglob("*") if path.is_file())
+    assert artfs("usage", "origin", "--remote", "--json").document["bytes"] == stored
+    artfs("rm", "-r", "data")
+    assert artfs("gc", "--remote").text == "0 B freed, 0 objects\n"
+    now = time.time()
+    monkeypatch.setattr("artstore.objects.folders.time.time", lambda: now + 90_000)
+    assert "data:v0..v1  could no longer be undeleted" in artfs("gc", "--remote", "--dry-run").text
+    done = artfs("gc", "--remote", "origin").text
+    assert "data:v0..v1  can no longer be undeleted" in done and "given up, to be deleted a day later" in done
+    assert "given up, to be deleted by 'artfs gc --remote', the first after" in artfs("usage", "--remote").text
+    monkeypatch.setattr("artstore.objects.folders.time.time", lambda: now + 180_000)
+    freed = artfs("gc", "--remote", "--json").document
+    assert freed["deleted"] >= 1 and freed["reaped"] == []
+    assert artfs("fsck", "--remote").code == 0

@@ -288,6 +288,7 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "clone DIR": {},
     "clone --workspace": {},
     "remote add NAME": {"origin": 4, "a b": 2, "a/b": 2, "-x": 2, "": 2},
+    "gc REMOTE": {"none": 2, "": 2},
     "remote show NAME": {"none": 3, "": 2},
     "remote check NAME": {"none": 3, "": 2},
     "remote rm NAME": {"none": 3, "": 2},

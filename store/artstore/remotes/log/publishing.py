@@ -9,7 +9,7 @@ from typing import Final
 
 from artstore.errors import ArtfsError
 from artstore.objects.failures import ObjectMissingError
-from artstore.objects.protocol import ObjectStore
+from artstore.objects.protocol import ObjectInfo, ObjectStore
 from artstore.remotes.log.checkpoints import (
     HINT,
     HINTED_BYTES,
@@ -22,7 +22,7 @@ from artstore.remotes.log.checkpoints import (
 )
 from artstore.remotes.log.reading import Log
 
-__all__ = ["false_checkpoints", "prune_checkpoints", "publish"]
+__all__ = ["false_checkpoints", "old_checkpoints", "prune_checkpoints", "publish"]
 
 _KEPT: Final = 2
 _AGE: Final = 7 * 86400.0
@@ -55,11 +55,16 @@ def prune_checkpoints(store: ObjectStore, now: float) -> list[str]:
 
     ``now`` is the store's clock.  Raises the errors of the store.
     """
-    saved = [info for info in store.list("state/") if parse_checkpoint_name(info.name) is not None]
-    numbers = sorted({info.name.split("/")[1] for info in saved})[:-_KEPT]
-    old = [info.name for info in saved if info.name.split("/")[1] in numbers and 0 < info.modified < now - _AGE]
+    old = [info.name for info in old_checkpoints(store, now)]
     store.delete(old)
     return old
+
+
+def old_checkpoints(store: ObjectStore, now: float) -> list[ObjectInfo]:
+    """Return the checkpoints that `prune_checkpoints` removes."""
+    saved = [info for info in store.list("state/") if parse_checkpoint_name(info.name) is not None]
+    numbers = sorted({info.name.split("/")[1] for info in saved})[:-_KEPT]
+    return [info for info in saved if info.name.split("/")[1] in numbers and 0 < info.modified < now - _AGE]
 
 
 def false_checkpoints(log: Log) -> list[str]:
