@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from decimal import Decimal
 
-__all__ = ["decimal_of", "equal_metadata", "plain", "same_value", "typed_value"]
+__all__ = ["RESERVED", "decimal_of", "equal_metadata", "given", "plain", "reserved", "same_value", "typed_value"]
+
+RESERVED: Final = "artfs."
+"""How the keys begin that only artfs writes."""
 
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _LONGEST: Final = 4000
@@ -86,6 +89,16 @@ def equal_metadata(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _canonical(value: object) -> str:
     """Return JSON in which true is not 1; a number is written in one way, so that 1.0 is 1."""
     return json.dumps(plain(value), sort_keys=True)
+
+
+def reserved(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of metadata that artfs itself wrote."""
+    return {key: value for key, value in metadata.items() if key.startswith(RESERVED)}
+
+
+def given(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of metadata that users gave."""
+    return {key: value for key, value in metadata.items() if not key.startswith(RESERVED)}
 
 
 def plain(value: object) -> object:

@@ -22,8 +22,8 @@ from artfs.registry.records import RECORD, ArtifactRecord, MetaModelConfig, reco
 from artfs.registry.stored import DEPTH, metadata_of, unpacked
 from artstore.archives.index import ArchivedEntry, ArchivedVersion, split_name
 from artstore.errors import ArtfsError
-from artstore.metadata import equal_metadata
-from artstore.records.catalogue import checked_metadata, given, reserved
+from artstore.metadata import equal_metadata, given, reserved
+from artstore.records.catalogue import checked_metadata
 
 __all__ = ["Bundled", "bundled_artifacts", "direct_sources"]
 

@@ -27,7 +27,6 @@ from artstore.arguments import shown_text
 from artstore.changes.committing import Commit
 from artstore.drafting.batches import Included, NewVersion, VersionBatch
 from artstore.errors import ArchiveError, BusyError, NotFoundError
-from artstore.ingest.chunker import WHOLE
 from artstore.progress import Progress
 from artstore.queries.versions import Version
 
@@ -40,6 +39,9 @@ __all__ = ["BundleImport", "Imported", "Importing"]
 _ATTEMPTS: Final = 3
 Key = tuple[str, int]
 Report = Callable[[Progress], None]
+
+_IN_MEMORY: Final = 1 << 16
+"""Bytes of a payload that is not written to a temporary file first."""
 
 
 class Imported(NamedTuple):
@@ -251,7 +253,7 @@ class _Staging:
         for path, entry in artifact.files.items():
             if path.rpartition("/")[0] != folder.rstrip("/"):
                 continue
-            if entry.size <= WHOLE or path.endswith(RECORD):
+            if entry.size <= _IN_MEMORY or path.endswith(RECORD):
                 yield entry.path, self._archive.read(entry)
                 continue
             file = self._folder / f"{len(list(self._folder.iterdir()))}"

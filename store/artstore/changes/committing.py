@@ -15,7 +15,7 @@ from artstore.arguments import Duration, seconds_of, texts
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import BusyError, NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
-from artstore.metadata import equal_metadata
+from artstore.metadata import equal_metadata, given
 from artstore.names import (
     PENDING,
     check_name,
@@ -35,7 +35,6 @@ from artstore.records.catalogue import (
     VersionRecord,
     checked_metadata,
     end_after,
-    given,
     refuse_reserved,
 )
 from artstore.records.events import AliasEvent, EdgeEvent, Event, TagsEvent, TtlEvent, TypeEvent, VersionEvent

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from artstore.arguments import text
 from artstore.errors import NotFoundError
-from artstore.metadata import equal_metadata
+from artstore.metadata import equal_metadata, reserved
 from artstore.names import version_label
 from artstore.origins import process_origin
 from artstore.queries.revisions import revisions_of
@@ -29,7 +29,6 @@ from artstore.records.catalogue import (
     VersionRecord,
     checked_metadata,
     refuse_reserved,
-    reserved,
 )
 from artstore.records.events import RevisionEvent
 from artstore.rows import catalogue

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Self
 from artstore.arguments import shown_text, shown_value
 from artstore.errors import DamageError, InvalidInputError
 from artstore.ids import ID_LENGTH
-from artstore.metadata import equal_metadata
+from artstore.metadata import RESERVED, equal_metadata, reserved
 from artstore.names import PENDING, is_pending
 from artstore.records.trees import EARLIEST_NS, LATEST_NS
 
@@ -37,10 +37,8 @@ __all__ = [
     "checked_metadata",
     "dump_json",
     "end_after",
-    "given",
     "load_json",
     "refuse_reserved",
-    "reserved",
 ]
 
 _VERSION: Final = 1
@@ -49,7 +47,6 @@ LONGEST_TTL: Final = 1e10
 
 DEEPEST_JSON: Final = 100
 """How deep the values in metadata are nested, at most."""
-_RESERVED: Final = "artfs."
 
 Metadata = Mapping[str, Any]
 """JSON values by name; artfs itself writes those whose name begins with ``artfs.``."""
@@ -112,22 +109,12 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
     return checked
 
 
-def reserved(metadata: Metadata) -> dict[str, Any]:
-    """Return the part of metadata that artfs itself wrote."""
-    return {key: value for key, value in metadata.items() if key.startswith(_RESERVED)}
-
-
-def given(metadata: Metadata) -> dict[str, Any]:
-    """Return the part of metadata that users gave."""
-    return {key: value for key, value in metadata.items() if not key.startswith(_RESERVED)}
-
-
 def refuse_reserved(metadata: Metadata, kept: Metadata) -> None:
     """Raise `InvalidInputError` if a user's metadata have a reserved key with another value than ``kept`` has."""
     for key, value in reserved(metadata).items():
         if key not in kept or not equal_metadata({key: value}, {key: kept[key]}):
             raise InvalidInputError(
-                f"the metadata key {shown_text(key)} is reserved: only artfs writes keys that begin with {_RESERVED!r}",
+                f"the metadata key {shown_text(key)} is reserved: only artfs writes keys that begin with {RESERVED!r}",
                 hint="use another name for it",
             )
 

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
 
-from artstore.metadata import decimal_of, plain
-from artstore.records.catalogue import VersionRecord, reserved
+from artstore.metadata import decimal_of, plain, reserved
+from artstore.records.catalogue import VersionRecord
 from artstore.records.tables import key32
 
 if TYPE_CHECKING:

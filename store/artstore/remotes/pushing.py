@@ -23,11 +23,11 @@ from artstore.changes.results import announce
 from artstore.changes.tracking import record_counterpart, track
 from artstore.daemon_requests import Change
 from artstore.errors import BusyError, NotFoundError, RefusedError
-from artstore.metadata import equal_metadata
+from artstore.metadata import equal_metadata, given
 from artstore.names import is_pending, parse_version_label, version_label
 from artstore.objects.failures import ObjectMissingError
 from artstore.reclaim.leases import Lease
-from artstore.records.catalogue import ArtifactRecord, VersionRecord, given
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.remotes import PENDING, PUSHED, Counterpart
 from artstore.remotes.alignment import was_moved_there
 from artstore.remotes.connection import Connection, decode_description, encode_description, form_of, span_of

@@ -22,10 +22,9 @@ from artfs.registry.values import json_object
 from artstore.arguments import shown_value, text, texts
 from artstore.changes.committing import Commit
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.metadata import equal_metadata
+from artstore.metadata import equal_metadata, given
 from artstore.names import check_tag
 from artstore.queries.versions import Version
-from artstore.records.catalogue import given
 
 if TYPE_CHECKING:
     from artstore.changes.deleting import Deletion
