@@ -342,6 +342,9 @@ TESTED_ELSEWHERE = {
             "catboost": ["catboost_trees", "flatbuffer"],
         }.items()
     },
+    "tests/fs/registry/serializers/networks/test_keras_models.py": [
+        f"artfs/registry/serializers/networks/{name}" for name in ("keras_config", "keras_weights")
+    ],
     "tests/fs/registry/library/test_trained.py": [
         f"artfs/registry/library/{name}" for name in ("entries", "files", "referenced", "stored_entries")
     ],

@@ -29,6 +29,7 @@ _OURS: Final = {
     "lightgbm": f"{_PACKAGE}.boosters.lightgbm_models:LightgbmSerializer",
     "xgboost": f"{_PACKAGE}.boosters.xgboost_models:XgboostSerializer",
     "catboost": f"{_PACKAGE}.boosters.catboost_models:CatboostSerializer",
+    "keras": f"{_PACKAGE}.networks.keras_models:KerasSerializer",
     "onnx": f"{_PACKAGE}.networks.onnx_models:OnnxSerializer",
     "skops": f"{_PACKAGE}.estimators.serializer:SkopsSerializer",
     "cloudpickle": f"{_PACKAGE}.pickles:PickleSerializer",

@@ -44,6 +44,8 @@ class SafetensorsSerializer:
 
     def accepts(self, obj: Any) -> bool:
         """Return whether it is a torch module, or a dictionary, list or tuple with nothing but arrays at the leaves."""
+        if is_instance(obj, "keras", "Model"):  # with torch below it, a module too; its format keeps the layers
+            return False
         if is_instance(obj, "torch.nn", "Module"):
             return True
         if is_instance(obj, "torch", "Tensor") or is_instance(obj, "jax", "Array"):
