@@ -352,6 +352,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/registry/predictions/test_pages.py": ["artfs/registry/predictions/thrift"],
     "tests/fs/cli/test_registry.py": ["artfs/cli/bundles", "artfs/cli/datasets", "artfs/documents/registered"],
     "tests/fs/cli/test_library.py": ["artfs/documents/library"],
+    "tests/fs/test_metrics.py": ["artfs/cli/monitoring"],
     "tests/fs/cli/test_versions.py": ["artfs/cli/histories", "artfs/documents/histories"],
     "tests/fs/cli/test_remote.py": ["artfs/documents/remotes", "artfs/cli/exchange"],
     "tests/store/remotes/test_adding.py": ["artstore/namespaces/remotes"],

@@ -66,6 +66,7 @@ _MODULES: Final = {
     "retention": "retention",
     "usage": "usage",
     "du": "usage",
+    "metrics": "monitoring",
     "why": "checking",
     "fsck": "checking",
     "purge": "checking",

@@ -120,6 +120,7 @@ RIGHTS: Final = {
     "retention ttl": _OWNER,
     "usage": _OWNER,
     "du": _OWNER,
+    "metrics": _OWNER,
     "why": _OWNER,
     "fsck": _OWNER,
     "purge": _OWNER,

@@ -24,6 +24,7 @@ READING = [
     ("diff", "x:v0", "x:v1"),
     ("du", "x"),
     ("usage",),
+    ("metrics",),
     ("find",),
     ("lineage", "x"),
     ("alias", "ls", "x"),

@@ -26,7 +26,7 @@ SECRET: Final = "the canary's secret"
 ALICE: Final = Users.uids["alice"]
 COMMANDS: Final = (
     *("ls", "ls data:v0", "find --tag x", "show data", "log data", "diff data:v0 data:v1", "cat data:v0/a.txt"),
-    *("warm data:v0", "usage", "du data:v0", "why data:v0/a.txt", "status", "doctor", "config", "fsck"),
+    *("warm data:v0", "usage", "metrics", "du data:v0", "why data:v0/a.txt", "status", "doctor", "config", "fsck"),
     *("lineage data", "cache info", "cache cleanup 1GB", "cache preload data", "artifact ls", "artifact cache info"),
     *("run ls", "artifact cache cleanup 1GB", "artifact cache preload data", "ref ls outside", "ref check outside"),
     *("ref pin outside", "run show train/one", "draft new data --id open --from latest", "draft ls"),

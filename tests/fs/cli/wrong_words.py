@@ -89,6 +89,7 @@ CALLS = {
     "retention ttl": "x 30d",
     "usage": "x",
     "du": "x",
+    "metrics": "",
     "why": "x",
     "fsck": "origin --remote",
     "purge": "x:v0/train/a --reason test",
