@@ -23,7 +23,7 @@ __all__ = ["DATA", "LOCK", "link_environment", "open_environment"]
 
 _PREFIX: Final = "artfs-open-"
 _ABANDONED_SECONDS: Final = 60.0
-"""The age after which a private folder belongs to a process that was killed: opening takes milliseconds."""
+"""The age after which a private folder is removed if the process that made it is gone: opening takes milliseconds."""
 DATA: Final = "data.mdb"
 LOCK: Final = "lock.mdb"
 
@@ -135,17 +135,28 @@ def _remove_private(private: str) -> None:
 
 
 def _remove_abandoned(place: str) -> None:
-    """Remove private folders of this user that killed processes have left."""
+    """Remove private folders of this user that killed processes have left.
+
+    The age counts too, because a process in another container cannot be seen here; and the process, because one that
+    is suspended, or gets no processor, still needs its folder.
+    """
     for name in os.listdir(place):
         if name.startswith(_PREFIX):
             path = f"{place}/{name}"
             with suppress(OSError):
                 status = os.lstat(path)
-                if status.st_uid == os.geteuid() and status.st_mtime < time.time() - _ABANDONED_SECONDS:
+                is_old = status.st_mtime < time.time() - _ABANDONED_SECONDS
+                if status.st_uid == os.geteuid() and is_old and not _is_running(name):
                     for link in (DATA, LOCK):
                         with suppress(FileNotFoundError):
                             os.unlink(f"{path}/{link}")
                     os.rmdir(path)
+
+
+def _is_running(name: str) -> bool:
+    """Return whether the process that made the folder of this name runs."""
+    pid = name.removeprefix(_PREFIX).partition("-")[0]
+    return pid.isdecimal() and os.path.exists(f"/proc/{int(pid)}")
 
 
 def _link(private: str, descriptors: dict[str, int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,29 @@ def test_what_a_killed_process_left_is_removed(folder: Path, tmp_path: Path) -> 
     os.utime(left, (1, 1))
     _open(folder).close()
     assert not left.exists()
+
+
+def test_the_folder_of_a_suspended_process_stays(folder: Path) -> None:
+    """It is as old as one that was left, but its process still opens the environment, when it goes on."""
+    _open(folder, new=True).close()
+    program = (
+        "import os, sys; from pathlib import Path; from artstore.storage import lmdb_files\n"
+        "make = lmdb_files.lmdb.open\n"
+        "def stop(*args, **options): os.kill(os.getpid(), 19); return make(*args, **options)\n"
+        "lmdb_files.lmdb.open = stop\n"
+        "lmdb_files.open_environment(Path(sys.argv[1]).parent, Path(sys.argv[1]), 0o600).close()"
+    )
+    slow = subprocess.Popen([sys.executable, "-c", program, folder])
+    try:
+        assert os.WIFSTOPPED(os.waitpid(slow.pid, os.WUNTRACED)[1])
+        (private,) = Path("/dev/shm").glob(f"artfs-open-{slow.pid}-*")
+        os.utime(private, (1, 1))
+        _open(folder).close()
+        os.kill(slow.pid, signal.SIGCONT)
+        assert slow.wait(30) == 0
+    finally:
+        slow.kill()
+    assert not private.exists()
 
 
 def test_without_a_private_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
