@@ -21,7 +21,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,7 @@ from blake3 import blake3
 
 from artstore import beneath
 from artstore.errors import RefusedError
+from artstore.values import value_class
 
 if TYPE_CHECKING:
     import socket
@@ -55,7 +56,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DaemonInfo:
     """Describe a daemon as its run file does; ``started_at`` is in seconds since 1970.
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
 
 from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
+from artstore.values import value_class
 
 __all__ = [
     "COMPONENT_MAX_CHARACTERS",
@@ -66,7 +66,7 @@ _VERSION_LABEL = re.compile(r"v(0|[1-9][0-9]*)|p([1-9][0-9]*)")
 _SHOWN_CHARACTERS = 60
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reference:
     """Point at a version of an artifact, or at a path inside one.
 

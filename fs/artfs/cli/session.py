@@ -61,10 +61,11 @@ class Session:
             return
         from artstore.daemons import live_daemons
         from artstore.errors import ArtfsError, BusyError
+        from artstore.reclaim.backlog import is_idle
 
         self.on_interrupt = "the command itself was complete"
         try:
-            if not live_daemons(self._opened.store.run_dir):
+            if not is_idle(self._opened.store) and not live_daemons(self._opened.store.run_dir):
                 self._opened.reap_due(_REAP_SECONDS)
         except BusyError:
             pass  # another process is reaping

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Self, TypedDict
 
 from artstore.arguments import Duration, seconds_of, texts
@@ -48,6 +48,7 @@ from artstore.rows.settings import read_settings, refuse_protected
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
+from artstore.values import value_class
 
 __all__ = [
     "Commit",
@@ -78,7 +79,7 @@ class VersionOptions(TypedDict, total=False):
     new: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Commit:
     """The options and sources of a new version; None means not given.  ``ttl`` is in seconds.
 
@@ -141,7 +142,7 @@ class Commit:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Committed:
     """The version that a commit led to, whether it is new, and the directories of a mount whose listings changed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.rows.settings import read_settings
 from artstore.store import Store
+from artstore.values import value_class
 
 __all__ = [
     "ATTEMPTS",
@@ -48,7 +49,7 @@ ATTEMPTS: Final = 3
 """How often a put is tried while other processes reap what it found."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PutOptions:
     """How a put reads its source; ``base`` is the version that the source is laid over.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from artstore import daemon_requests
@@ -17,13 +17,14 @@ from artstore.ingest.source import Passed
 from artstore.ingest.staging import RequirementError, Stager
 from artstore.queries.versions import PutReceipt, Version
 from artstore.store import Store
+from artstore.values import value_class
 
 __all__ = ["PutResult", "announce", "commit_staged", "receipt_of", "version_of"]
 
 _ATTEMPTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PutResult:
     """The result of a put: the version, the stored bytes added, and the daemons that did not answer.
 

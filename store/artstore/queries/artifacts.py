@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from artstore.arguments import text
@@ -14,6 +13,7 @@ from artstore.records.catalogue import ArtifactRecord
 from artstore.rows import catalogue
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
+from artstore.values import value_class
 
 __all__ = [
     "AliasChange",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ArtifactInfo:
     """An artifact: its full name, its type (None until one was given), and its highest living version's number."""
 
@@ -40,7 +40,7 @@ class ArtifactInfo:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AliasChange:
     """An alias was pointed to a version, or removed (``version`` is None)."""
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, overload
@@ -38,6 +37,7 @@ from artstore.rows.directories import LivingVersion
 from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import check_directory, entries_from
 from artstore.store import Store
+from artstore.values import value_class
 
 __all__ = ["FileInfo", "PutReceipt", "Version", "kind_name"]
 
@@ -78,7 +78,7 @@ class PutReceipt(NamedTuple):
 _BUFFER_BYTES = 128 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FileInfo:
     """One entry of a directory; ``kind`` is file, directory or link, ``digest`` the hex BLAKE3 of content or tree.
 

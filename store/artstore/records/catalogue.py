@@ -11,7 +11,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from typing import Any, ClassVar, Final, Self
 
 from artstore.arguments import shown_text, shown_value
@@ -20,6 +20,7 @@ from artstore.ids import ID_LENGTH
 from artstore.metadata import RESERVED, equal_metadata, reserved
 from artstore.names import PENDING, is_pending
 from artstore.records.trees import EARLIEST_NS, LATEST_NS
+from artstore.values import value_class
 
 __all__ = [
     "LONGEST_TTL",
@@ -214,7 +215,7 @@ def _fields_of(kind: type[CatalogueRecord]) -> list[tuple[str, str, object]]:
     return _FIELDS[kind.kind]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CatalogueRecord:
     """The shared part of the JSON records: to bytes and back."""
 
@@ -259,7 +260,7 @@ class CatalogueRecord:
             raise DamageError(f"a {cls.kind} record is malformed") from error
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ArtifactRecord(CatalogueRecord):
     """An artifact, or a project: a component above artifacts.  ``number`` is never reused.
 
@@ -285,7 +286,7 @@ class ArtifactRecord(CatalogueRecord):
         return number < (PENDING + self.next_pending if is_pending(number) else self.next_version)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class VersionRecord(CatalogueRecord):
     """A version: its tree, its description and its cost.
 
@@ -345,7 +346,7 @@ class VersionRecord(CatalogueRecord):
         return (self.number,) if self.former is None else (self.number, self.former)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AliasRecord(CatalogueRecord):
     """An alias of one version; moving it makes a new ``serial``, so that the link under the mount is a new inode."""
 
@@ -357,7 +358,7 @@ class AliasRecord(CatalogueRecord):
     set_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DraftRecord(CatalogueRecord):
     """A version being built; ``base`` is the serial of the version that it builds on, or 0.
 
@@ -397,7 +398,7 @@ class DraftRecord(CatalogueRecord):
         return self.active_ns + self.life_ns
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RunRecord(CatalogueRecord):
     """A run: a process, or several one after another, that uses versions and makes others.
 
@@ -431,7 +432,7 @@ class RunRecord(CatalogueRecord):
         return f"{self.project}/{self.id}" if self.project else self.id
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EdgeRecord(CatalogueRecord):
     """The data of an edge of lineage; ``source`` and ``target`` are the names of its ends when it was made.
 

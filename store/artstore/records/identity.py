@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import uuid as uuids
-from dataclasses import dataclass
 from typing import Final
 
 from artstore.errors import DamageError
+from artstore.values import value_class
 
 __all__ = ["IDENTITY", "WorkspaceIdentity"]
 
@@ -18,7 +18,7 @@ IDENTITY: Final = "artfs.json"
 """Name of the file that identifies a workspace."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WorkspaceIdentity:
     """A workspace's uuid, when it was made, and the Unix group that it is shared with."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 from artstore.errors import DamageError, InvalidInputError
+from artstore.values import value_class
 
 __all__ = ["LARGEST_OUTSIDE", "LONGEST_REFERENCE", "ReferenceRecord"]
 
@@ -23,7 +24,7 @@ LARGEST_OUTSIDE: Final = 1 << 53
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ReferenceRecord:
     """A file outside, as it was when it was logged: its URI, its ``size`` in bytes, and its pin.
 

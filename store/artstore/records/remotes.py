@@ -7,12 +7,13 @@ came from there *tracks* an artifact of it, also a uuid; each of its versions th
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Final, NamedTuple
 
 from artstore.errors import DamageError
 from artstore.records.catalogue import CatalogueRecord, Name
 from artstore.records.tables import key32, key64
+from artstore.values import value_class
 
 __all__ = [
     "ENTRY",
@@ -55,7 +56,7 @@ _PLACE: Final = struct.Struct("<B16sII")
 _PACK_BYTES: Final = 128 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RemoteRecord(CatalogueRecord):
     """A remote: its local ``name`` and ``url``, which has no secrets.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -15,13 +15,14 @@ from artstore.records.catalogue import ArtifactRecord, load_json
 from artstore.records.tables import Table
 from artstore.rows import catalogue
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.values import value_class
 
 __all__ = ["Settings", "change_settings", "read_settings", "refuse_protected"]
 
 _KEY: Final = b"settings"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Settings:
     """The settings of a workspace.
 
