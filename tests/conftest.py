@@ -114,6 +114,7 @@ def settings_of_nobody() -> Iterator[None]:
     ):
         for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
             patch.setenv(variable, folder)
+        patch.setenv("XDG_CACHE_HOME", f"{folder}/cache")
         for variable in ("ARTFS_WORKSPACE", "ARTFS_PROJECT", "WANDB_PROJECT"):
             patch.delenv(variable, raising=False)
         yield

@@ -50,6 +50,7 @@ ALLOWED: Final = {
     "store/artstore/storage/reserve.py": {"os.statvfs"},
     "store/artstore/privileges.py": {"os.open"},
     "store/artstore/store.py": {"os.path.realpath", "os.stat"},
+    "store/artstore/remotes/lazy/cache.py": {"folder.mkdir"},
     "fs/artfs/mount/ownership.py": {"os.stat"},
     "fs/artfs/mount/tree.py": {"os.statvfs"},
     # Where there is no workspace yet: the user's folder, and a private one in it that is then opened.

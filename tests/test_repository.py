@@ -359,6 +359,14 @@ TESTED_ELSEWHERE = {
     "tests/store/remotes/test_collecting.py": ["artstore/remotes/holdings", "artstore/remotes/usage"],
     "tests/store/remotes/test_deleting.py": [f"artstore/remotes/{name}" for name in ("everywhere", "following")],
     "tests/store/remotes/test_exchanging.py": ["artstore/remotes/connecting"],
+    "tests/store/remotes/lazy/test_source.py": [
+        f"artstore/{name}"
+        for name in (
+            *("records/lazy_nodes", "records/views", "rows/lazy_source", "rows/views", "remotes/lazy/bounded"),
+            *("remotes/lazy/contents", "remotes/lazy/failures", "remotes/lazy/spans", "queries/descriptions"),
+        )
+    ],
+    "tests/store/remotes/lazy/test_requests.py": ["artstore/remotes/lazy/ranges", "artstore/remotes/polling"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
     "tests/store/checking/test_structure.py": [

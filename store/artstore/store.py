@@ -25,6 +25,7 @@ from artstore import beneath, locate
 from artstore.errors import DamageError
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.rows.directories import DirectoryCache
+from artstore.rows.lazy_source import LazySource, open_lazy
 from artstore.rows.settings import read_settings
 from artstore.rows.snapshot import Snapshot
 from artstore.storage import manifest
@@ -66,6 +67,8 @@ class Store:
         """The spans last fetched from outside, if processes share them; set before the first outside read."""
         self.has_threads = True
         """Whether this process may fetch outside content in threads; set before the first outside read."""
+        self.waits = True
+        """Whether a read of what is in a remote may wait for it, or raises `AbsentError`; set before the first one."""
         Environment.of(path)
 
     @classmethod
@@ -111,6 +114,16 @@ class Store:
             with _readers_lock:
                 outside = _outside.setdefault((self._key, mode), outside)
         return outside
+
+    def lazy(self) -> LazySource:
+        """Return the source of nodes that are in remotes only."""
+        with _readers_lock:
+            lazy = _lazy.get((self._key, self.waits))
+        if lazy is None:
+            lazy = open_lazy(self)
+            with _readers_lock:
+                lazy = _lazy.setdefault((self._key, self.waits), lazy)
+        return lazy
 
     @property
     def _outside_folders(self) -> tuple[Path, Path]:
@@ -210,7 +223,7 @@ class SnapshotContext:
     def __enter__(self) -> Snapshot:
         store = self._store
         reader, directories = store.handles
-        return Snapshot(self._reading.__enter__(), reader, store.chunks, directories)
+        return Snapshot(self._reading.__enter__(), reader, store.chunks, directories, store.lazy)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -257,6 +270,7 @@ _paths: dict[Path, Path] = {}
 _readers: dict[_Key, PackReader] = {}
 _directories: dict[_Key, DirectoryCache] = {}
 _outside: dict[tuple[_Key, int], Outside] = {}
+_lazy: dict[tuple[_Key, bool], LazySource] = {}
 _readers_lock = threading.Lock()
 
 
@@ -293,6 +307,7 @@ def _forget_after_fork() -> None:
     _readers.clear()
     _directories.clear()
     _outside.clear()
+    _lazy.clear()
     process_chunks.after_fork()
 
 

@@ -17,6 +17,8 @@ from artfs.documents.encoding import exact_name, from_nanoseconds
 from artstore.names import version_label
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from artfs.mount.reports import MountStatus, ReaperStatus
     from artstore.rows.deadlist import Backlog
     from artstore.rows.drafts import DraftInfo
@@ -27,7 +29,8 @@ __all__ = ["mount", "path", "status", "umount"]
 
 
 @subcommand("mount")
-@click.argument("directory", metavar="DIR", type=click.Path(readable=False))
+@click.argument("place", metavar="[URL]", type=click.Path(readable=False))
+@click.argument("directory", metavar="DIR", required=False, type=click.Path(readable=False))
 @click.option(
     "--foreground",
     is_flag=True,
@@ -73,7 +76,8 @@ __all__ = ["mount", "path", "status", "umount"]
 )
 def mount(
     session: Session,
-    directory: str,
+    place: str,
+    directory: str | None,
     foreground: bool,
     workers: int | None,
     allow_other: bool,
@@ -89,19 +93,25 @@ def mount(
     The mount is read-only and stays until 'artfs umount DIR'. DIR is an existing, empty folder. Versions are
     DIR/NAME/v0, v1, ...; aliases are symbolic links to them. New versions appear automatically.
 
+    With the URL of a remote, show all that is there, without a workspace of your own. Only what is read is fetched, and
+    cached.
+
     Files have the times and permissions that they were put with. Extended attributes describe versions (digest, type,
     description, metadata, created_at, aliases) and files (digest, stored_bytes); they are not listed, ask by name.
 
     \b
     Examples:
       artfs mount ~/artifacts && ls ~/artifacts/imagenet
+      artfs mount s3://bucket/artifacts ~/artifacts
       getfattr -n user.artfs.digest ~/artifacts/imagenet/v0
     """
     from artfs.mount.control import mount as make_mount
     from artfs.mount.control import opened
     from artstore.locate import find_workspace
 
-    workspace = opened(find_workspace(session.workspace))
+    url = place if directory is not None else None
+    directory = directory or place
+    workspace = opened(find_workspace(session.workspace) if url is None else _clone_of(url, directory))
     if foreground:
         warn(f"serving {quoted(str(workspace))} at {quoted(directory)}; press Ctrl-C to unmount")
     handle = make_mount(
@@ -116,7 +126,7 @@ def mount(
         readable=readable,
         uid=uid,
         gid=gid,
-        forked=session.is_process,
+        forked=session.is_process and url is None,  # who has made requests has threads
     )
     if session.json:
         from artfs.documents.mounts import MountDocument
@@ -124,6 +134,15 @@ def mount(
         write_document(MountDocument(str(workspace), str(handle.directory), handle.pid))
     elif not foreground:
         warn(f"mounted {quoted(str(workspace))} at {quoted(str(handle.directory))}")
+
+
+def _clone_of(url: str, directory: str) -> Path:
+    """Return the workspace in the cache folder that shows the remote at a URL; the directory is checked first."""
+    from artfs.mount.checks import check_target
+    from artstore.remotes.exchanging import mounted_clone
+
+    check_target(directory)
+    return mounted_clone(url)
 
 
 def _permission_bits(text: str) -> int:
@@ -265,6 +284,9 @@ def _print_mount(mount: MountStatus) -> None:
     write_line(f"  {counted(len(mount.workers), 'worker')}, {served}")
     if mount.reaper is not None:
         write_line(f"  {_reaper_line(mount.reaper)}")
+    for remote in mount.remotes:
+        read = "not read yet" if remote.read_at is None else f"read {moment(remote.read_at)}"
+        write_line(f"  remote {quoted(remote.name)}: {read}{f'; {legible(remote.error)}' if remote.error else ''}")
     processes = [("worker", worker) for worker in mount.workers]
     if mount.lane is not None and mount.lane.pid:
         processes.insert(0, ("fast lane", mount.lane))

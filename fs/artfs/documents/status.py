@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from artstore.rows.drafts import DraftInfo
     from artstore.rows.interrupted import Interrupted
 
-__all__ = ["BacklogItem", "MountItem", "ReaperItem", "StatusDocument", "UnfinishedItem", "WorkerItem"]
+__all__ = ["BacklogItem", "FollowedItem", "MountItem", "ReaperItem", "StatusDocument", "UnfinishedItem", "WorkerItem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,15 @@ class ReaperItem(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class FollowedItem(Record):
+    """A remote whose versions a mount shows: when its log was last read, and why it could not be read since."""
+
+    name: str
+    read_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class MountItem(Record):
     """One mount; ``state`` is live, silent (it does not answer; ``stopped`` if it is suspended) or dead (its daemon is
     gone).  ``uid`` is the user who runs the daemon.  ``lane`` is the fast lane, null without it; its pid is 0 if it was
@@ -71,6 +80,7 @@ class MountItem(Record):
     workers: Sequence[WorkerItem]
     lane: WorkerItem | None
     reaper: ReaperItem | None
+    remotes: Sequence[FollowedItem]
 
     @classmethod
     def of(cls, mount: MountStatus) -> MountItem:
@@ -82,6 +92,7 @@ class MountItem(Record):
             workers=[WorkerItem.of(worker) for worker in mount.workers],
             lane=None if mount.lane is None else WorkerItem.of(mount.lane),
             reaper=None if mount.reaper is None else ReaperItem.from_attributes(mount.reaper),
+            remotes=[FollowedItem.from_attributes(remote) for remote in mount.remotes],
         )
 
 

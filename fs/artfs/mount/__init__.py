@@ -12,11 +12,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from artfs.mount.control import mount, mount_for, status, unmount
     from artfs.mount.handle import MountHandle
-    from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
+    from artfs.mount.reports import FollowedRemote, MountStatus, ReaperStatus, WorkerStatus
 
-__all__ = ["MountHandle", "MountStatus", "ReaperStatus", "WorkerStatus", "mount", "mount_for", "status", "unmount"]
+__all__ = [
+    "FollowedRemote",
+    "MountHandle",
+    "MountStatus",
+    "ReaperStatus",
+    "WorkerStatus",
+    "mount",
+    "mount_for",
+    "status",
+    "unmount",
+]
 
 _HOMES = {
+    "FollowedRemote": "reports",
     "MountHandle": "handle",
     "MountStatus": "reports",
     "ReaperStatus": "reports",

@@ -20,7 +20,7 @@ from artstore.errors import (
     RefusedError,
 )
 
-__all__ = ["check", "followed"]
+__all__ = ["check", "check_target", "followed"]
 
 _FUSE_CONFIGURATION = Path("/etc/fuse.conf")
 _PLACE = os.O_PATH | os.O_CLOEXEC
@@ -42,6 +42,13 @@ def check(workspace: Path, directory: Path, *, allow_other: bool) -> None:
         kernel.fusermount()
         if allow_other:
             _check_allowed_others()
+
+
+def check_target(directory: str) -> None:
+    """Raise what `check` raises for the folder alone; for a caller who has much to do before there is a workspace."""
+    target = table.resolve(followed(directory) if os.geteuid() == 0 else directory)
+    _remove_dead_mount(target)
+    _check_folder(target)
 
 
 def followed(directory: str | bytes | os.PathLike[str]) -> Path:

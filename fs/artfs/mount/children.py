@@ -175,6 +175,7 @@ def _work(kit: Kit, slot: int, serve: Callable[[Tree, WorkerCounts, Callable[[],
     store.chunks = kit.chunks
     store.recent = kit.recent
     store.has_threads = kit.transport.runs_threads
+    store.waits = not kit.transport.runs_threads
     store.reader.share_regions(kit.regions)
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())
@@ -223,6 +224,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     """
     parent = os.getppid()
     if kit.owner.uid != os.geteuid():
+        import artfs.mount.following
         import artfs.mount.invalidator
         import artfs.mount.reaping
         import artfs.mount.releasing
@@ -243,6 +245,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
 
     import trio
 
+    from artfs.mount.following import Following
     from artfs.mount.invalidator import Invalidator
     from artfs.mount.reaping import Reaping
     from artfs.mount.releasing import Releasing
@@ -256,6 +259,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
         forgetting=invalidator,
         reaping=Reaping(store, kit.counters),
         retaining=Retaining(store),
+        following=Following(store),
         releasing=Releasing(store, kit.counters, kit.leases, invalidator.settle),
         relief=Relief(kit.device, kit.counters),
         unmount=lambda lazy: _ask_to_unmount(kit.news, lazy),

@@ -269,7 +269,7 @@ def status(workspace_path: PathLike | None = None, directory: PathLike | None = 
 
 
 def _status_of(mounted: Mounted) -> MountStatus:
-    from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
+    from artfs.mount.reports import FollowedRemote, MountStatus, ReaperStatus, WorkerStatus
 
     daemon = mounted.daemon
     if daemon is None:
@@ -300,6 +300,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
         workers=[WorkerStatus.from_message(worker) for worker in described["workers"]],
         lane=WorkerStatus.from_message(described["lane"]) if described.get("lane") else None,
         reaper=ReaperStatus.from_message(described["reaper"]) if described["reaper"] else None,
+        remotes=[FollowedRemote.from_message(remote) for remote in described.get("remotes", ())],
     )
 
 

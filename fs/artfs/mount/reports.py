@@ -62,6 +62,22 @@ class ReaperStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowedRemote:
+    """A remote whose versions the mount shows: when its log was last read, and why it could not be read since."""
+
+    name: str
+    read_at: datetime | None
+    error: str | None
+
+    @classmethod
+    def from_message(cls, values: Mapping[str, Any]) -> FollowedRemote:
+        """Decode the daemon's message, in which ``read_at`` is in nanoseconds since 1970."""
+        read_at = values["read_at"]
+        at = None if read_at is None else datetime.fromtimestamp(read_at / 1e9, UTC)
+        return cls(values["name"], at, values["error"] or None)
+
+
+@dataclass(frozen=True, slots=True)
 class MountStatus:
     """One mount.
 
@@ -85,6 +101,7 @@ class MountStatus:
     workers: list[WorkerStatus] = field(default_factory=list)
     lane: WorkerStatus | None = None
     reaper: ReaperStatus | None = None
+    remotes: list[FollowedRemote] = field(default_factory=list)
 
     @property
     def requests(self) -> int:

@@ -22,7 +22,7 @@ from artstore.daemon_requests import Change, PurgedEntry, peer, peer_groups
 from artstore.errors import ArtfsError
 from artstore.mount_leases import DeletedVersion
 
-__all__ = ["Forgetting", "Reaping", "Releasing", "Relief", "Retaining", "Supervisor", "memory_of"]
+__all__ = ["Following", "Forgetting", "Reaping", "Releasing", "Relief", "Retaining", "Supervisor", "memory_of"]
 
 _LONGEST_LINE = 4 << 20
 _PATIENCE_SECONDS = 5.0
@@ -82,6 +82,16 @@ class Retaining(Protocol):
         """Apply the rules at regular intervals until cancelled."""
 
 
+class Following(Protocol):
+    """Read the logs of remotes on in the background."""
+
+    async def run(self) -> None:
+        """Read at regular intervals until cancelled."""
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return when each remote was last read, and what failed, ready for JSON."""
+
+
 class Releasing(Protocol):
     """Release leases of deleted versions in the background."""
 
@@ -104,6 +114,7 @@ class Supervisor:
         forgetting: Forgetting,
         reaping: Reaping,
         retaining: Retaining,
+        following: Following,
         releasing: Releasing,
         relief: Relief,
         unmount: Callable[[bool], int],
@@ -115,6 +126,7 @@ class Supervisor:
         self._forgetting = forgetting
         self._reaping = reaping
         self._retaining = retaining
+        self._following = following
         self._releasing = releasing
         self._relief = relief
         self._unmount = unmount
@@ -135,6 +147,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reaping.run)
             nursery.start_soon(self._retaining.run)
+            nursery.start_soon(self._following.run)
             nursery.start_soon(self._releasing.run)
             nursery.start_soon(self._relieve)
             await trio.serve_listeners(self._converse, [listening])
@@ -233,6 +246,7 @@ class Supervisor:
             "workers": workers,
             "lane": self._process(lane) if lane.get(Field.STARTED_NS) else None,
             "reaper": self._reaping.status(),
+            "remotes": self._following.status(),
         }
 
     @staticmethod

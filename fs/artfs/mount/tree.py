@@ -48,6 +48,7 @@ from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind, TreeEntry
 from artstore.rows import trees
 from artstore.rows.snapshot import Snapshot
+from artstore.rows.views import is_lazy
 
 __all__ = ["DOTS", "LONGEST_NAME", "RECORD_BYTES", "Fetch", "Tree"]
 
@@ -196,11 +197,12 @@ class Tree:
     def version(self, mount: int) -> tuple[int, Place | None]:
         """Return (epoch, place of the root of the living version with a mount serial, or None).
 
+        A version that only a remote has is none that others than this object can read.
         What it says is valid as long as that is the epoch.
         """
         with self._request() as request:
             version = request.snapshot.version_of_mount(mount)
-        place = None if version is None else Place.of(version)
+        place = None if version is None or is_lazy(version) else Place.of(version)
         return self._seen, place if place is not None and place.is_live else None
 
     def link_target(self, inode: int) -> bytes:

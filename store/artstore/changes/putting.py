@@ -33,6 +33,7 @@ from artstore.reclaim.space import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.rows.settings import read_settings
+from artstore.rows.views import require_local
 from artstore.store import Store
 from artstore.values import value_class
 
@@ -211,6 +212,7 @@ def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Com
         version = snapshot.version_or_link(number[0], place.number) if number else None
         if version is None:
             raise NotFoundError(f"{place.name}:{version_label(place.number)} no longer exists")
+        require_local(version, f"{place.name}:{version_label(place.number)}")
         if not place.path:
             request = replace(request, mtime_ns=version.mtime_ns, mode=version.mode)
             return stager.known_tree(version.form, version.digest), request, version.root

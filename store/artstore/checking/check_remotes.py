@@ -11,6 +11,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.remotes import decode_noted, decode_place, parse_noted_key, parse_place_key
 from artstore.records.tables import Table
 from artstore.rows.remotes import TRACKING_TABLES, Tracking
+from artstore.rows.views import check_row
 from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["check_remotes", "readable_tracking"]
@@ -29,6 +30,9 @@ def check_remotes(
                 "catalogue",
                 f"the row {key.hex()} of the table {table.name.lower()} belongs to nothing, or repeats another",
             )
+    for key, payload in readable_rows(transaction, Table.VIEWS, report):
+        with report.guard("record", f"the row {key.hex()} of the table views"):
+            check_row(key, payload)
     for table in (Table.PLACES, Table.PUSHES):
         for key, payload in readable_rows(transaction, table, report):
             with report.guard("record", f"the row {key.hex()} of the table {table.name.lower()}"):

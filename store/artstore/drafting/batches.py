@@ -39,6 +39,7 @@ from artstore.records.trees import NEW_FILE_MODE, Kind
 from artstore.rows import terms
 from artstore.rows.catalogue import label
 from artstore.rows.nodes import change_counts
+from artstore.rows.views import require_local
 from artstore.storage import journal
 from artstore.storage.codec import encode
 from artstore.store import Store
@@ -172,6 +173,7 @@ class VersionBatch:
             record = snapshot.version(included.version.serial)
             if record is None:
                 raise NotFoundError("a version to include has been deleted")
+            require_local(record, label(snapshot.transaction, record))
             if not included.path:
                 view = snapshot.tree(record.root)
                 return EntryDraft(name, Kind.DIRECTORY, 0, view.digest, None, record.mtime_ns, record.mode, view.form)

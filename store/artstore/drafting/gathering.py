@@ -35,6 +35,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
 from artstore.rows.catalogue import label
 from artstore.rows.trees import same_names
+from artstore.rows.views import require_local
 from artstore.storage.reserve import require_room
 from artstore.store import Store
 
@@ -232,6 +233,7 @@ class Gathering:
             present = snapshot.version(version.serial)
             if present is None:
                 raise NotFoundError("the version to include has been deleted")
+            require_local(present, label(snapshot.transaction, present))
             version = present  # a purge may have given it another root
             if inside:
                 entry = entry_at(snapshot, version.root, inside, label(snapshot.transaction, version))

@@ -29,6 +29,7 @@ from artstore.references.failures import Failure
 from artstore.references.pinning import PinOptions
 from artstore.references.reading import Outside
 from artstore.rows.catalogue import label
+from artstore.rows.views import require_local
 from artstore.store import Store
 from artstore.temporaries import TemporaryFolder, remove_abandoned
 
@@ -92,6 +93,7 @@ def refer(
     target_path(to)
     if uri.startswith(_OWN):
         version, inside = resolve_version(store, uri.removeprefix(_OWN))
+        require_local(version.record, version.name)
         return include(store, version, inside, request, base=record, to=to)
     gathering = Gathering(store, request.name, record)
     try:

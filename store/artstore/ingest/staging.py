@@ -51,6 +51,7 @@ from artstore.rows import space
 from artstore.rows.drafts import Draft, pin
 from artstore.rows.nodes import change_counts, read_count
 from artstore.rows.snapshot import Snapshot
+from artstore.rows.views import refuse_shown_only
 from artstore.storage import disk
 from artstore.storage.codec import Encoded
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
@@ -82,6 +83,8 @@ class Stager:
         """Leave ``keep_free`` bytes of the disk; with ``writes`` False nothing is required of it."""
         if writes:
             disk.require_writable(store.path)  # before the source is read
+            with store.snapshot() as snapshot:
+                refuse_shown_only(snapshot.transaction)
         self._store = store
         self._artifact = artifact
         self._source = source

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from artstore.arguments import texts_of
 from artstore.interrupts import deferring
 from artstore.names import check_alias, check_name, check_new_alias
-from artstore.queries.resolving import version_of_reference
+from artstore.queries.resolving import local_version
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Aliases:
         """
         from artstore.changes.aliasing import set_aliases
 
-        version = version_of_reference(self._store, ref)
+        version = local_version(self._store, ref)
         return set_aliases(
             self._store, version.record, [check_new_alias(alias) for alias in texts_of(aliases, "aliases")], force=force
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from artstore.arguments import texts_of
 from artstore.interrupts import deferring
-from artstore.queries.resolving import version_of_reference
+from artstore.queries.resolving import local_version, version_of_reference
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class VersionMetadata:
         """
         from artstore.changes.revising import revise
 
-        version = version_of_reference(self._store, ref)
+        version = local_version(self._store, ref)
         return revise(self._store, version.record, update=values).record.metadata
 
     def remove(self, ref: str, *keys: str, purge: bool = False) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class VersionMetadata:
         """
         from artstore.changes.revising import forget_metadata, revise
 
-        version, names = version_of_reference(self._store, ref).record, texts_of(keys, "the keys")
+        version, names = local_version(self._store, ref).record, texts_of(keys, "the keys")
         if purge:
             return forget_metadata(self._store, version, names).record.metadata
         return revise(self._store, version, remove=names).record.metadata
@@ -57,4 +57,4 @@ class VersionMetadata:
         """Return the states of a version's description and metadata, newest first; the last 200 changes are kept."""
         from artstore.queries.revisions import revisions_of
 
-        return revisions_of(self._store, version_of_reference(self._store, ref).record)
+        return revisions_of(self._store, local_version(self._store, ref).record)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from artstore.arguments import Duration, seconds_of
 from artstore.clock import utc
 from artstore.interrupts import deferring
-from artstore.queries.resolving import version_of_reference
+from artstore.queries.resolving import local_version
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -78,5 +78,5 @@ class Retention:
         from artstore.retention.applying import set_ttl
 
         seconds = None if ttl is None else seconds_of(ttl, "ttl")
-        expires_ns = set_ttl(self._store, version_of_reference(self._store, ref).record, seconds)
+        expires_ns = set_ttl(self._store, local_version(self._store, ref).record, seconds)
         return utc(expires_ns) if expires_ns else None

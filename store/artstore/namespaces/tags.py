@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from artstore.arguments import texts_of
 from artstore.interrupts import deferring
-from artstore.queries.resolving import version_of_reference
+from artstore.queries.resolving import local_version, version_of_reference
 from artstore.store import Store
 
 __all__ = ["Tags"]
@@ -27,10 +27,10 @@ class Tags:
         """Add tags to a version; return all its tags."""
         from artstore.changes.aliasing import change_tags
 
-        return change_tags(self._store, version_of_reference(self._store, ref).record, add=texts_of(tags, "tags"))
+        return change_tags(self._store, local_version(self._store, ref).record, add=texts_of(tags, "tags"))
 
     def remove(self, ref: str, *tags: str) -> list[str]:
         """Remove tags from a version; return the tags that are left.  Raises `NotFoundError` if it lacks one."""
         from artstore.changes.aliasing import change_tags
 
-        return change_tags(self._store, version_of_reference(self._store, ref).record, remove=texts_of(tags, "tags"))
+        return change_tags(self._store, local_version(self._store, ref).record, remove=texts_of(tags, "tags"))

@@ -54,7 +54,7 @@ def all_artifacts(store: Store, project: str = "") -> list[ArtifactInfo]:
     if text(project, "the project"):
         check_name(project)
     with store.snapshot() as snapshot:
-        return [_info(snapshot, record) for record in catalogue.all_artifacts(snapshot.transaction, project)]
+        return [_info(snapshot, record) for record in snapshot.all_artifacts(project)]
 
 
 def _info(snapshot: Snapshot, record: ArtifactRecord) -> ArtifactInfo:
@@ -63,7 +63,7 @@ def _info(snapshot: Snapshot, record: ArtifactRecord) -> ArtifactInfo:
         record.name,
         record.type,
         latest.number if latest else None,
-        catalogue.count_versions(snapshot.transaction, record.number),
+        snapshot.count_versions(record.number),
         record.description,
         utc(record.created_ns),
     )
@@ -89,7 +89,7 @@ def recorded_versions(store: Store, name: str) -> list[Version]:
     """Return an artifact's living versions and those that can be undeleted, newest first."""
     with store.snapshot() as snapshot:
         artifact = _recorded_artifact(snapshot, name)
-        records = list(catalogue.recorded_versions(snapshot.transaction, artifact.number))
+        records = snapshot.recorded_versions_of(artifact.number)
     return [Version(store, artifact.name, record, artifact.type) for record in reversed(records)]
 
 

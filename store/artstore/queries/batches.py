@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from artstore.errors import ArtfsError, DamageError, IsFolderError, NotFoundError
+from artstore.records.lazy_nodes import LAZY
 from artstore.records.nodes import ChunkRecord, ListView
 from artstore.records.trees import Kind, TreeEntry
 from artstore.rows.directories import Directories
@@ -35,18 +36,20 @@ class StoredFile(NamedTuple):
 class _Batch(NamedTuple):
     """Paths that are read together, with their chunks; None for what is read by itself when its turn comes.
 
-    ``moment`` is what was known of the directories when they were found.
+    ``moment`` is what was known of the directories when they were found, and ``lazy`` are nodes of files in a remote.
     """
 
     moment: Directories
     paths: list[FilePath]
     chunks: list[ChunkRecord | None]
+    lazy: list[int]
 
 
 class FileBatches:
     """Read files of a version in batches; while one is used, the disk is asked for the next.
 
-    ``find`` returns first the chunk that a file consists of, None for a file that is not one stored chunk.
+    ``find`` returns first the chunk that a file consists of, None for a file that is not one stored chunk, and ``node``
+    the node of its content.
 
     Guarantees: each file is what ``read`` returns for its path, or raises what that raises, at its turn.  No snapshot
     outlives the reading of a batch, and one batch is in memory at a time.
@@ -56,10 +59,12 @@ class FileBatches:
         self,
         store: Store,
         find: Callable[[Snapshot, FilePath], tuple[ChunkRecord | None, str]],
+        node: Callable[[Snapshot, FilePath], int],
         read: Callable[[FilePath], bytes],
     ) -> None:
         self._store = store
         self._find = find
+        self._node = node
         self._read = read
 
     def contents(self, paths: Iterable[FilePath]) -> Iterator[tuple[FilePath, bytes]]:
@@ -77,16 +82,19 @@ class FileBatches:
         with self._store.snapshot() as snapshot:
             contents = [] if batch is None else _contents(snapshot, batch)
             following = self._found(snapshot, waiting)
+            snapshot.want(following.lazy)
             extents = [chunk.extent for chunk in following.chunks if chunk is not None]
             snapshot.ask_for((extent.pack, extent.offset, extent.stored) for extent in extents)
         return contents, following
 
     def _found(self, snapshot: Snapshot, waiting: Iterator[FilePath]) -> _Batch:
-        batch = _Batch(snapshot.directories, [], [])
+        batch = _Batch(snapshot.directories, [], [], [])
         held = 0
         for path in waiting:
             try:
                 chunk = self._find(snapshot, path)[0]
+                if chunk is None and snapshot.views is not None and (node := self._node(snapshot, path)) >= LAZY:
+                    batch.lazy.append(node)
             except ArtfsError:
                 chunk = None  # raised at its turn
             batch.paths.append(path)
@@ -115,6 +123,8 @@ def stored_files(
 
 def _first_place(snapshot: Snapshot, node: int) -> tuple[int, int]:
     """Return where the first chunk of a content node is stored."""
+    if node >= LAZY:
+        return 0, 0
     record = snapshot.content_record(node)
     while isinstance(record, ListView):
         below = snapshot.content_record(record.nodes[0])

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, overload
 
 from artstore.errors import DamageError
+from artstore.records.lazy_nodes import LAZY
 from artstore.records.trees import Kind, TreeEntry, TreeView
 from artstore.rows.trees import Loader, check_directory, walk
 from artstore.store import Store
@@ -148,19 +149,29 @@ class _Item(NamedTuple):
 def compare(store: Store, root_a: int, root_b: int) -> Difference:
     """Return the changes from the tree below record ``root_a`` to the tree below ``root_b``."""
     with store.snapshot() as snapshot:
-        return compare_trees(snapshot.tree, root_a, root_b)
+        content = lru_cache(_CACHED_RECORDS)(snapshot.identity) if max(root_a, root_b) >= LAZY else _itself
+        return _Comparison(lru_cache(_CACHED_RECORDS)(snapshot.tree), content).run(root_a, root_b)
 
 
 def compare_trees(load: Loader, root_a: int, root_b: int) -> Difference:
-    """Do as `compare`, given what reads the records of both trees."""
-    return _Comparison(lru_cache(_CACHED_RECORDS)(load)).run(root_a, root_b)
+    """Do as `compare` for trees of the workspace, given what reads the records of both."""
+    return _Comparison(lru_cache(_CACHED_RECORDS)(load), _itself).run(root_a, root_b)
+
+
+_Content = Callable[[int], int | bytes]
+"""What is equal for nodes of equal content: the node itself, unless one of the trees is in a remote."""
+
+
+def _itself(node: int) -> int:
+    return node
 
 
 class _Comparison:
     """One comparison, over a loader that is valid while it runs."""
 
-    def __init__(self, load: Loader) -> None:
+    def __init__(self, load: Loader, content: _Content) -> None:
         self._load = load
+        self._content = content
         self._changes: list[Change] = []
         self._removed: list[_Item] = []
         self._added: list[_Item] = []
@@ -171,7 +182,7 @@ class _Comparison:
         while self._pending:
             prefix, a, b = self._pending.pop()
             if a != b and self._load(a).digest != self._load(b).digest:
-                for old, new in _differing_entries(self._load, a, b):
+                for old, new in _differing_entries(self._load, self._content, a, b):
                     self._entry(prefix, old, new)
         self._pair_renamed()
         self._changes += [Change("removed", os.fsdecode(item.path), None, item.size, None) for item in self._removed]
@@ -186,7 +197,8 @@ class _Comparison:
                     check_directory(self._load(entry.node), entry.inodes)
                 self._pending.append((path + b"/", old.node, new.node))
                 return
-            kind = "mode" if old.node == new.node and {old.kind, new.kind} == _FILES else "changed"
+            is_same = self._content(old.node) == self._content(new.node)
+            kind = "mode" if is_same and {old.kind, new.kind} == _FILES else "changed"
             self._changes.append(Change(kind, os.fsdecode(path), None, old.size, new.size))
             return
         if old is not None:
@@ -211,8 +223,8 @@ class _Comparison:
 
     def _pair_renamed(self) -> None:
         """Turn removed and added files of the same content and kind into renamed ones."""
-        old_by_content = _by_content(self._removed)
-        new_by_content = _by_content(self._added)
+        old_by_content = self._by_content(self._removed)
+        new_by_content = self._by_content(self._added)
         paired: set[bytes] = set()
         taken: set[bytes] = set()
         for content in old_by_content.keys() & new_by_content.keys():
@@ -225,13 +237,12 @@ class _Comparison:
         self._removed = [item for item in self._removed if item.path not in paired]
         self._added = [item for item in self._added if item.path not in taken]
 
-
-def _by_content(items: Sequence[_Item]) -> dict[tuple[Kind, int], list[_Item]]:
-    groups: dict[tuple[Kind, int], list[_Item]] = {}
-    for item in sorted(items):
-        if item.size:
-            groups.setdefault((item.kind, item.node), []).append(item)
-    return groups
+    def _by_content(self, items: Sequence[_Item]) -> dict[tuple[Kind, int | bytes], list[_Item]]:
+        groups: dict[tuple[Kind, int | bytes], list[_Item]] = {}
+        for item in sorted(items):
+            if item.size:
+                groups.setdefault((item.kind, self._content(item.node)), []).append(item)
+        return groups
 
 
 def _pairs(old: list[_Item], new: list[_Item]) -> Iterator[tuple[_Item, _Item]]:
@@ -254,7 +265,9 @@ def _base_name(item: _Item) -> bytes:
     return item.path.rpartition(b"/")[2]
 
 
-def _differing_entries(load: Loader, a: int, b: int) -> Iterator[tuple[TreeEntry | None, TreeEntry | None]]:
+def _differing_entries(
+    load: Loader, content: _Content, a: int, b: int
+) -> Iterator[tuple[TreeEntry | None, TreeEntry | None]]:
     """Yield (entry of ``a``, entry of ``b``) for each name that differs, None for a side without it."""
     old, new = _differing_records(load, a, b)
     right_entries = _entries(new)
@@ -266,7 +279,7 @@ def _differing_entries(load: Loader, a: int, b: int) -> Iterator[tuple[TreeEntry
         if right is None or left.name < right.name:
             yield left, None
             continue
-        if (left.kind, left.node) != (right.kind, right.node):
+        if left.kind != right.kind or (left.node != right.node and content(left.node) != content(right.node)):
             yield left, right
         right = next(right_entries, None)
     while right is not None:

@@ -235,7 +235,7 @@ class _Finding:
                 yield record
 
     def _everything(self) -> Iterator[VersionRecord]:
-        for artifact in catalogue.all_artifacts(self._snapshot.transaction):
+        for artifact in self._snapshot.all_artifacts():
             self._artifacts[artifact.number] = artifact
             if self._search.selector.takes(artifact.name, artifact.type):
                 yield from self._snapshot.versions_of(artifact.number)

@@ -52,7 +52,7 @@ def edition(store: Store) -> int:
 def current(store: Store, name: str) -> Version | None:
     """Return the latest living version of an artifact, or None."""
     with store.snapshot() as snapshot:
-        artifact = catalogue.find_name(snapshot.transaction, name)
+        artifact = snapshot.find_name(name)
         record = None if artifact is None or not artifact.is_artifact else snapshot.latest(artifact.number)
     return None if artifact is None or record is None else Version(store, artifact.name, record, artifact.type)
 

@@ -21,6 +21,7 @@ from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.rows import catalogue
 from artstore.rows.snapshot import Snapshot
+from artstore.rows.views import require_local
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
@@ -30,6 +31,7 @@ __all__ = [
     "find_artifact",
     "is_digest",
     "is_folder",
+    "local_version",
     "looks_like_path",
     "numbered_reference",
     "reference_of",
@@ -82,15 +84,15 @@ def reference_of(store: Store, ref: str) -> Reference:
 
 def find_artifact(snapshot: Snapshot, name: str) -> ArtifactRecord:
     """Return the artifact of a full name; raise `NotFoundError` if there is none."""
-    record = catalogue.find_name(snapshot.transaction, name)
+    record = snapshot.find_name(name)
     if record is None or not record.is_artifact:
-        raise unknown_artifact(snapshot.transaction, name)
+        raise unknown_artifact(snapshot.transaction, name, is_project=record is not None)
     return record
 
 
-def unknown_artifact(transaction: ReadTransaction, name: str) -> NotFoundError:
+def unknown_artifact(transaction: ReadTransaction, name: str, *, is_project: bool = False) -> NotFoundError:
     """Return the error of a name that no artifact has: a project, a path without a version, a file here, or nothing."""
-    if catalogue.find_name(transaction, name) is not None:
+    if is_project or catalogue.find_name(transaction, name) is not None:
         return NotFoundError(f"{name!r} is a project, not an artifact", hint=f"list what exists: artfs ls {name}")
     what = f"there is no artifact {name!r}"
     for position in (place for place, letter in enumerate(name) if letter == "/"):
@@ -139,9 +141,19 @@ def version_of_reference(store: Store, ref: str) -> Version:
     return version
 
 
+def local_version(store: Store, ref: str) -> Version:
+    """Return the version that a reference names, as `version_of_reference`; `RefusedError` if only a remote has it."""
+    version = version_of_reference(store, ref)
+    require_local(version.record, version.name)
+    return version
+
+
 def base_version(store: Store, name: str, base: str) -> Version:
-    """Return the version that a new one of the artifact ``name`` is based on: ``v3``, an alias, or ``NAME:v3``."""
-    return version_of_reference(store, base if ":" in base else f"{name}:{base}")
+    """Return the version that a new one of the artifact ``name`` is based on: ``v3``, an alias, or ``NAME:v3``.
+
+    Raises `RefusedError` if only a remote has it.
+    """
+    return local_version(store, base if ":" in base else f"{name}:{base}")
 
 
 def version_by_serial(store: Store, serial: int) -> Version | None:
@@ -207,7 +219,7 @@ def tree_of(store: Store, ref: str) -> int:
 def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Reference) -> VersionRecord:
     number = reference.version
     if number is None and reference.alias not in (None, "latest"):
-        alias = catalogue.alias_by_name(snapshot.transaction, artifact.number, reference.alias or "")
+        alias = snapshot.alias_by_name(artifact.number, reference.alias or "")
         if alias is None:
             raise NotFoundError(
                 f"{artifact.name!r} has no alias {reference.alias!r}", hint=f"list them: artfs alias ls {artifact.name}"

@@ -319,7 +319,7 @@ def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
     """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        records = snapshot.versions_of(artifact_number)
+        records = catalogue.versions_of(transaction, artifact_number)
         living = list(_living(transaction))
         figures = Figures(store, transaction, living)
         attributed = _attributed(transaction, living, figures)
@@ -344,7 +344,7 @@ def disk_use(store: Store, serial: int) -> DiskUse:
     """Return the usage of the living version with a serial; raise `NotFoundError` if there is none."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        record = snapshot.version(serial)
+        record = catalogue.version(transaction, serial)
         if record is None:
             raise NotFoundError(f"there is no version with the serial {serial}")
         living = list(_living(transaction))

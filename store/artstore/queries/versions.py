@@ -26,13 +26,13 @@ from artstore.interrupts import deferring
 from artstore.names import is_pending, version_label
 from artstore.queries.batches import FileBatches, StoredFile, stored_files
 from artstore.queries.content_file import ContentFile
+from artstore.queries.descriptions import description_of, metadata_of, tags_of
 from artstore.queries.memory_file import MemoryFile
 from artstore.queries.paths import clean, find
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
 from artstore.records.nodes import ChunkRecord, decode_chunk
 from artstore.records.trees import Kind, TreeEntry
-from artstore.rows import catalogue
 from artstore.rows.directories import LivingVersion
 from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import check_directory, entries_from
@@ -190,20 +190,18 @@ class Version:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """A copy of the metadata."""
-        return deepcopy(self._record.metadata)
+        """A copy of the metadata; those of a version that only a remote has are fetched by the first use."""
+        return deepcopy(metadata_of(self._store, self._record))
 
     @property
     def description(self) -> str:
         """The version's description."""
-        return self._record.description
+        return description_of(self._store, self._record)
 
     @property
     def tags(self) -> list[str]:
         """The tags at this moment, sorted."""
-        with self._store.snapshot() as snapshot:
-            record = catalogue.recorded_version(snapshot.transaction, self._record.serial)
-        return sorted((record or self._record).tags)
+        return tags_of(self._store, self._record)
 
     @property
     def aliases(self) -> list[str]:
@@ -402,7 +400,8 @@ class Version:
         content is verified.  Raises at a path what `read_bytes` raises for it, after the paths before it; a path may
         come several times.
         """
-        batches = FileBatches(self._store, self._chunk, self.read_bytes)
+        node = lambda snapshot, path: self._file(snapshot, path)[1].node  # noqa: E731
+        batches = FileBatches(self._store, self._chunk, node, self.read_bytes)
         yield from batches.contents(listed_paths(paths, "paths"))
 
     def read_text(self, path: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> str:

@@ -1,4 +1,4 @@
-"""Reading a version's bytes in packs into the page cache, in the order of their offsets.
+"""Reading a version's bytes in packs into the page cache in the order of offsets, or from a remote into the cache.
 
 An epoch of shuffled reads waits for the disk at every file; one sequential pass does not.  The cache holds the stored
 forms, still compressed; mounts and the Python API then read them from memory.
@@ -14,9 +14,12 @@ from typing import Final, NamedTuple
 from artstore import beneath
 from artstore.arguments import raw_path
 from artstore.errors import DamageError
+from artstore.interrupts import checkpoint
 from artstore.progress import Progress
 from artstore.queries.resolving import resolve_version
+from artstore.records.lazy_nodes import LAZY
 from artstore.rows.content import chunks_between
+from artstore.rows.lazy_source import Plan
 from artstore.storage.packs import pack_path
 from artstore.storage.readahead import ask_for
 from artstore.store import Store
@@ -59,6 +62,8 @@ def warm_version(
 def warm(store: Store, root: int, path: bytes, name: str, progress: Callable[[Progress], None] | None = None) -> Warmed:
     """Read the stored forms of all files at a path below the root of the version ``name``, "" for all of it.
 
+    Of a version that only a remote has, they are fetched into the cache of the user, what is there already left out.
+
     The bytes are not verified or decompressed: readers do that.  If memory is short, only the last bytes stay cached.
     Raises `NotFoundError` if there is no such path, and `DamageError` if a pack is missing or too short.
     """
@@ -67,13 +72,19 @@ def warm(store: Store, root: int, path: bytes, name: str, progress: Callable[[Pr
             nodes = snapshot.files_at(root, path, name)
         else:
             nodes = list({entry.node: None for _, entry in snapshot.walk(root) if not entry.is_directory})
+        lazy = [node for node in nodes if node >= LAZY]
+        plan = snapshot.lazy.plan(snapshot, lazy) if lazy else None
         places = set()
         for count, node in enumerate(nodes):
+            if node >= LAZY:
+                continue
             for chunk, _, _ in chunks_between(snapshot.transaction, node, 0, snapshot.content(node).size):
                 extent = chunk.extent
                 places.add((extent.pack, extent.offset, extent.offset + extent.stored))
             if progress is not None:
                 progress(Progress("looking", count + 1, 0, len(nodes), None, ""))
+    if plan is not None:
+        return Warmed(len(nodes), _fetch(plan, len(nodes), progress))
     runs = list(_runs(sorted(places)))
     total, done = sum(run.end - run.start for run in runs), 0
     for size in _read_all(store, runs):
@@ -81,6 +92,17 @@ def warm(store: Store, root: int, path: bytes, name: str, progress: Callable[[Pr
         if progress is not None:
             progress(Progress("reading", len(nodes) if done == total else 0, done, None, total, ""))
     return Warmed(len(nodes), total)
+
+
+def _fetch(plan: Plan, files: int, progress: Callable[[Progress], None] | None) -> int:
+    """Fetch the contents of a version in a remote into the cache; return the bytes."""
+    done = 0
+    for size in plan.fetch():
+        checkpoint()
+        done += size
+        if progress is not None:
+            progress(Progress("fetching", files if done == plan.bytes else 0, done, None, plan.bytes, ""))
+    return done
 
 
 def _runs(places: Iterable[tuple[int, int, int]]) -> Iterator[_Run]:

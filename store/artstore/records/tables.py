@@ -42,6 +42,7 @@ class Table(IntEnum):
     | COUNTERPARTS | serial u32, remote (16) | which version of the remote a version is |
     | PLACES | remote (16), class byte, id (32) | where a remote has content: may be dropped at any time |
     | PUSHES | remote (16), kind byte, id (16) | an object that a push may have made and that it has not settled |
+    | VIEWS | kind byte, and what `artstore.rows.views` says | what remotes have and this workspace has not: a cache |
 
     Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
     directory and list records that name the node, plus the living versions whose root it is, plus its rows in STAGED,
@@ -75,6 +76,7 @@ class Table(IntEnum):
     COUNTERPARTS = 25
     PLACES = 26
     PUSHES = 27
+    VIEWS = 28
 
 
 OLDEST_TABLES: Final = 22

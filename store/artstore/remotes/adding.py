@@ -18,7 +18,7 @@ from artstore.objects.probing import Probe, probe
 from artstore.objects.protocol import ObjectStore
 from artstore.records.remotes import RemoteRecord
 from artstore.records.uris import has_user_part, secret_parameter, shown_uri
-from artstore.remotes.identity import IDENTITY, create_identity, read_identity, refuse_foreign
+from artstore.remotes.identity import IDENTITY, RemoteIdentity, create_identity, read_identity, refuse_foreign
 from artstore.remotes.log.fold import BrokenLogError
 from artstore.remotes.log.reading import Log
 from artstore.rows import catalogue
@@ -33,10 +33,11 @@ __all__ = [
     "check",
     "find",
     "log_break",
+    "open_objects",
+    "open_remote",
     "read_log",
     "remove",
     "require_identity",
-    "require_remote",
 ]
 
 _KINDS: Final = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
@@ -107,12 +108,10 @@ def _described(transaction: ReadTransaction, uuid: bytes, record: RemoteRecord) 
     )
 
 
-def add(
-    store: Store, name: str, url: str, *, read_only: bool = False, anonymous: bool = False, create: bool = True
-) -> Remote:
+def add(store: Store, name: str, url: str, *, read_only: bool = False, anonymous: bool = False) -> Remote:
     """Add a remote, after a probe of its store; make the prefix a remote if it is empty, unless ``read_only``.
 
-    One that is read as ``anonymous`` is read-only.  Without ``create`` there must be a remote.
+    One that is read as ``anonymous`` is read-only.
 
     Raises `InvalidInputError` for a URL of another kind or with a secret, `ExistsError` if the name or the place is
     known already, `NotFoundError` if there is no bucket or, with ``read_only``, no remote, `RefusedError` for a prefix
@@ -121,12 +120,12 @@ def add(
     """
     check_new_remote(name)
     read_only = read_only or anonymous
-    objects = _opened(url, read_only=read_only, anonymous=anonymous)
+    objects = open_objects(url, read_only=read_only, anonymous=anonymous)
     _refuse_known(store, name, objects.url)
     identity = read_identity(objects)
     if identity is None:
         refuse_foreign(objects)
-        if read_only or not create:
+        if read_only:
             raise _no_remote(objects)
     found = probe(objects, writing=not read_only)
     found.require(writing=not read_only)
@@ -142,19 +141,24 @@ def add(
     return _current(store, identity.uuid)
 
 
-def require_remote(url: str, *, anonymous: bool = False) -> None:
-    """Raise `NotFoundError` if there is no remote at a URL, and what `add` raises for one that cannot be used."""
-    objects = _opened(url, read_only=True, anonymous=anonymous)
-    if read_identity(objects) is None:
+def open_remote(url: str, *, read_only: bool = False, anonymous: bool = False) -> tuple[ObjectStore, RemoteIdentity]:
+    """Return the store of a URL, and the identity of the remote there.
+
+    Raises `NotFoundError` if there is none, and what `add` raises for one that cannot be used.
+    """
+    objects = open_objects(url, read_only=read_only or anonymous, anonymous=anonymous)
+    identity = read_identity(objects)
+    if identity is None:
         raise _no_remote(objects)
+    return objects, identity
 
 
 def _no_remote(objects: ObjectStore) -> NotFoundError:
     return NotFoundError(f"there is no remote at {objects.url}", hint="make one there: artfs remote add NAME URL")
 
 
-def _opened(url: str, *, read_only: bool, anonymous: bool) -> ObjectStore:
-    """Open the store of a URL that a remote may have."""
+def open_objects(url: str, *, read_only: bool, anonymous: bool) -> ObjectStore:
+    """Open the store of a URL that a remote may have, without a request; raise `InvalidInputError` for another URL."""
     if not isinstance(url, str) or ("://" not in url and not url.startswith("/")):
         raise InvalidInputError(f"{url!r} is not the URL of a remote", hint=_KINDS)
     secret = "a password" if has_user_part(url) else secret_parameter(url) and "a secret"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 import uuid as uuids
 from typing import Final
 
 from artstore.changes import tracking
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.objects.opening import open_store
+from artstore.objects.protocol import ObjectStore
 from artstore.origins.process import user_and_host
 from artstore.records.remotes import RemoteRecord
 from artstore.remotes.adding import read_log, require_identity
 from artstore.remotes.connection import Connection
+from artstore.remotes.identity import RemoteIdentity
 from artstore.remotes.log.appending import Machine
+from artstore.remotes.showing import show
 from artstore.rows import remotes as rows
 from artstore.store import Store
 
-__all__ = ["DEFAULT", "choose", "connect", "machine_of", "note_position", "require_writable"]
+__all__ = ["DEFAULT", "choose", "connect", "join", "machine_of", "note_position", "require_writable"]
 
 DEFAULT: Final = "origin"
 """The name of the remote that commands use where none is named and there are several."""
@@ -67,7 +71,23 @@ def machine_of(store: Store) -> Machine:
     return Machine(uuids.UUID(store.uuid).bytes, user_and_host())
 
 
+def join(
+    store: Store, name: str, objects: ObjectStore, identity: RemoteIdentity, *, read_only: bool, anonymous: bool
+) -> None:
+    """Record the remote that a store has, and show what is there.
+
+    The store is not probed: its identity says what was found when the remote was made.  Raises `ExistsError` for a name
+    or a remote that is known already, and what reading a log raises.
+    """
+    read_only = read_only or anonymous
+    record = RemoteRecord(name, objects.url, read_only, time.time_ns(), anonymous, probe=identity.probe)
+    connection = Connection(identity.uuid, objects, read_log(objects, identity.uuid, record), machine_of(store))
+    tracking.record_remote(store, identity.uuid, record)
+    note_position(store, connection)
+
+
 def note_position(store: Store, remote: Connection) -> None:
-    """Record how far the log was read."""
+    """Record how far the log was read, and show to readers what it has."""
     state = remote.state
     tracking.update_remote(store, remote.uuid, folded=state.number, head=state.last.hex())
+    show(store, remote)

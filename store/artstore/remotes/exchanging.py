@@ -7,6 +7,7 @@ leaves whole versions, and the same call goes on with the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -16,22 +17,29 @@ from typing import Final
 from artstore.changes.version_ranges import select
 from artstore.clock import utc
 from artstore.creating import create_workspace
-from artstore.errors import InvalidInputError, NotFoundError
+from artstore.errors import ExistsError, InvalidInputError, NotFoundError, OutsideError, WorkspaceNotFoundError
+from artstore.ids import content_id
 from artstore.names import LATEST, check_name, is_pending, parse_version_label, version_label
+from artstore.objects.opening import address_of
 from artstore.progress import Progress
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.remotes import PENDING, Counterpart, RemoteRecord
-from artstore.remotes.adding import add, require_remote
+from artstore.records.tables import Table
+from artstore.records.uris import shown_uri
+from artstore.remotes.adding import open_objects, open_remote
 from artstore.remotes.alignment import align
 from artstore.remotes.cloning import pull_version
-from artstore.remotes.connecting import DEFAULT, choose, connect, note_position, require_writable
+from artstore.remotes.connecting import DEFAULT, choose, connect, join, note_position, require_writable
 from artstore.remotes.connection import Connection
 from artstore.remotes.following import Followed, follow
+from artstore.remotes.lazy.cache import folder_of_user
 from artstore.remotes.log.state import DELETED, LIVE, State, VersionRow
 from artstore.remotes.pushing import plan_push, push_version
+from artstore.remotes.showing import show
 from artstore.rows import catalogue, lineage
 from artstore.rows import remotes as rows
 from artstore.rows.lineage import BASE, INCLUDED, LINKED, version_end
+from artstore.rows.views import ONLY
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
@@ -44,6 +52,7 @@ __all__ = [
     "Transferred",
     "clone",
     "fetch",
+    "mounted_clone",
     "pull",
     "push",
 ]
@@ -153,15 +162,39 @@ class Fetched:
 
 
 def clone(url: str, path: Path, *, read_only: bool = False, anonymous: bool = False) -> Store:
-    """Make a workspace at ``path`` that has the remote at ``url`` as ``origin``; no content is read.
+    """Make a workspace at ``path`` that has the remote at ``url`` as ``origin`` and shows all that it has.
+
+    No content is read, and the store is not probed: its remote says what its probe found.
 
     Raises `ExistsError` if the path is in use, `NotFoundError` if there is no remote, and what
     `artstore.remotes.adding.add` raises; nothing is made where the remote cannot be read.
     """
-    require_remote(url, anonymous=anonymous)
+    objects, identity = open_remote(url, read_only=read_only, anonymous=anonymous)
     store = create_workspace(path)
-    add(store, DEFAULT, url, read_only=read_only, anonymous=anonymous, create=False)
+    join(store, DEFAULT, objects, identity, read_only=read_only, anonymous=anonymous)
     return store
+
+
+def mounted_clone(url: str, *, anonymous: bool = False) -> Path:
+    """Return the workspace of this user that shows the remote at ``url``, and nothing else; made at the first call.
+
+    It lies in the cache folder of the user and takes no versions.  It shows what the log has now; if the remote cannot
+    be reached, what it had when it was read last.  Raises what `clone` raises.
+    """
+    open_objects(url, read_only=True, anonymous=anonymous)
+    name = content_id(address_of(url).encode()).hex()[:32]
+    path = folder_of_user().with_name("mounts") / name
+    try:
+        store = Store.open(path)
+    except WorkspaceNotFoundError:
+        with suppress(ExistsError):  # another process makes it at this moment
+            store = clone(url, path, read_only=True, anonymous=anonymous)
+            with store.write() as transaction:
+                transaction.put(Table.VIEWS, ONLY, shown_uri(url).encode())
+        return path
+    with suppress(OutsideError):
+        fetch(store)
+    return path
 
 
 # -- push --------------------------------------------------------------------------------------------------------------
@@ -407,6 +440,7 @@ def pull(
         if on_version is not None:
             on_version(done)
     pulled.lost += align(store, connection)
+    show(store, connection)
     return pulled
 
 

@@ -12,6 +12,7 @@ from artstore.records.remotes import decode_noted, decode_place, parse_noted_key
 from artstore.records.tables import Table
 from artstore.repairing.replace_rows import replace_rows
 from artstore.rows.remotes import Tracking
+from artstore.rows.views import check_row
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = ["repair_remotes"]
@@ -39,11 +40,24 @@ def repair_remotes(
     wanted = tracking.rows()
     for table in (Table.PLACES, Table.PUSHES):
         wanted[table] = _sound_rows(transaction, table, tracking)
+    wanted[Table.VIEWS] = _views(transaction)
     return [
         f"rewrote the table {table.name.lower()}"
         for table, rows in wanted.items()
         if replace_rows(transaction, table, rows)
     ]
+
+
+def _views(transaction: ReadTransaction) -> dict[bytes, bytes]:
+    """Return the rows of VIEWS if all of them read, else none: the next fetch makes them."""
+    report = Report()
+    rows = dict(readable_rows(transaction, Table.VIEWS, report))
+    try:
+        for key, payload in rows.items():
+            check_row(key, payload)
+    except DamageError:
+        return {}
+    return {} if report.problems else rows
 
 
 def _sound_rows(transaction: ReadTransaction, table: Table, tracking: Tracking) -> dict[bytes, bytes]:

@@ -29,6 +29,7 @@ from artstore.records.remotes import (
     tracked_key,
 )
 from artstore.records.tables import Table, key32, key64
+from artstore.rows.views import forget_views
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -79,6 +80,7 @@ def put_remote(transaction: WriteTransaction, uuid: bytes, record: RemoteRecord)
 def forget_remote(transaction: WriteTransaction, uuid: bytes) -> None:
     """Remove a remote and all rows about it; versions stay."""
     transaction.delete(Table.REMOTES, uuid)
+    forget_views(transaction, uuid)
     for table, parse in ((Table.TRACKED, parse_tracked_key), (Table.COUNTERPARTS, parse_counterpart_key)):
         for key in [key for key, _ in transaction.rows(table) if parse(key)[1] == uuid]:
             transaction.delete(table, key)

@@ -14,6 +14,7 @@ import pytest
 
 from artstore.objects import probing
 from artstore.remotes import adding
+from artstore.remotes.exchanging import mounted_clone
 from artstore.workspace import open_workspace
 from messages import refused, reported
 from store.with_remotes import live_with_remotes
@@ -98,6 +99,7 @@ def test_a_store_that_does_not_answer(artfs: Run, bucket: Path, monkeypatch: pyt
 
 def test_from_a_push_to_a_clone(artfs: Run, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on two machines: push, clone, pull, and what each says."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     refused(artfs("push", "data"), code=3, names=["artfs remote add"])
     artfs("remote", "add", "origin", bucket)
     reported(artfs("push", "data", "--dry-run"), names=["2 versions", "origin"])
@@ -111,12 +113,20 @@ def test_from_a_push_to_a_clone(artfs: Run, bucket: Path, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     reported(artfs("clone", bucket.as_uri(), "copy"), names=["copy", "pull"])
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "copy"))
-    assert artfs("ls").text == ""
+    assert artfs("ls").text.split()[0] == "data"
     assert artfs("fetch").text.split()[:4] == ["data", "v1", "2", "0"]
     assert artfs("pull", "data").text == "data:v1\n"
     assert artfs("pull", "--all").text == "data:v0\n"
     assert artfs("cat", "data:v0/file").text == "text"
     assert artfs("fsck", "--data").code == 0
+    (tmp_path / "mnt").mkdir()
+    refused(artfs("mount", "s3://key:secret@bucket/x", "mnt"), code=2, names=["a password"])
+    refused(artfs("mount", bucket.as_uri(), "none"), code=3, names=["none"])
+    refused(artfs("mount", (tmp_path / "nothing").as_uri(), "mnt"), code=3, names=["nothing"])
+    shown = mounted_clone(bucket.as_uri())
+    assert mounted_clone(bucket.as_uri()) == shown
+    assert artfs("-w", shown, "cat", "data:v0/file").text == "text"
+    refused(artfs("-w", shown, "put", tmp_path / "file", "mine"), code=4, names=["artfs clone"])
     refused(artfs("pull", "none"), code=3, names=["none", "artfs fetch origin"])
     refused(artfs("clone", bucket.as_uri(), "copy"), code=4, names=["copy"])
     for words in (("push",), ("push", "a", "b", "c"), ("pull",), ("push", "--all", "a", "b")):

@@ -246,6 +246,8 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "link NAME": {**NEW_NAME, "team": 2},
     "artifact rename NEW": {"y": 4, "team": 4, "v1": 2, "y/below": 2, "": 2},
     "init DIR": {"file": 2, "file/below": 2, "full": 4, "": 2},
+    "mount URL": {"absent": 3, "file": 2, "full": 4, "workspace": 2, "": 2},  # alone it is the folder
+    "mount DIR": {"absent": 3, "file": 2, "full": 4, "workspace": 4, "": 2},
     "umount DIR": {"absent": 3, "file": 3, "full": 3, "": 2},
     "status DIR": {"absent": 3, "file": 3, "full": 3, "": 2},
     "init --workspace": {},

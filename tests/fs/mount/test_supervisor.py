@@ -51,6 +51,7 @@ class Daemon:
             forgetting=self,
             reaping=self,
             retaining=self,
+            following=self,
             releasing=self,
             relief=self,
             unmount=self._unmount,

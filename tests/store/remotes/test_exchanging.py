@@ -67,8 +67,8 @@ def contents(workspace: Workspace, ref: str) -> object:
 
 
 def test_what_is_pushed_is_read_from_a_clone(full: Workspace, cloned: Workspace) -> None:
-    """Byte for byte, with digest, description, metadata, tags, aliases and times; and nothing comes before a pull."""
-    assert cloned.artifacts() == []
+    """Byte for byte, with digest, description, metadata, tags, aliases and times; a clone knows all names at once."""
+    assert [each.name for each in cloned.artifacts()] == ["data", "team/model"]
     fetched = cloned.remotes.fetch()
     assert [(one.name, one.versions, one.local) for one in fetched.artifacts] == [
         ("data", [0, 1, 2], []),

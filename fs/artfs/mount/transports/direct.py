@@ -15,6 +15,7 @@ import errno
 import os
 import stat
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
@@ -23,10 +24,11 @@ from artfs.mount.duty import Take
 from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
-from artfs.mount.transports.waiting import Waiting
+from artfs.mount.transports.waiting import Again, Waiting
 from artfs.mount.tree import DOTS, Fetch, Tree
 from artstore.errors import InvalidInputError, UnsupportedError
 from artstore.ids import Buffer
+from artstore.rows.lazy_source import AbsentError
 
 __all__ = ["DirectTransport", "Dispatcher"]
 
@@ -40,6 +42,8 @@ _BODY = REQUEST.size
 _SHORTEST_NAME = 2
 _LARGEST_ANSWER = 1 << 20
 _NO_ANSWER: Answer = ()
+_ATTEMPTS = 100
+"""How often one request may wait for something in a remote: each time it needs more, as the path leads on."""
 _UNKNOWN = 0
 """No inode."""
 
@@ -66,10 +70,23 @@ class Dispatcher:
     """Answer requests, each as the kernel wrote it, from the core."""
 
     def __init__(
-        self, tree: Tree, counts: WorkerCounts, *, uid: int, gid: int, later: Callable[[int, Fetch], None]
+        self,
+        tree: Tree,
+        counts: WorkerCounts,
+        *,
+        uid: int,
+        gid: int,
+        later: Callable[[int, Fetch], None],
+        again: Again | None = None,
     ) -> None:
-        """Show everything as owned by ``uid`` and ``gid``; pass reads that wait for an outside service to ``later``."""
+        """Show everything as owned by ``uid`` and ``gid``; pass reads that wait for an outside service to ``later``.
+
+        A request that needs what is still in a remote goes to ``again`` with a call that waits for that, and one that
+        answers the request then; without ``again`` it fails.
+        """
         self._later = later
+        self._again = again
+        self._lock = threading.Lock()  # a request that has waited is answered in a thread
         self._tree = tree
         self._counts = counts
         self._owner = Owner(uid, gid)
@@ -94,17 +111,28 @@ class Dispatcher:
 
     def answer(self, request: memoryview) -> Answer:
         """Return the answer to one request; an unknown operation fails with ENOSYS."""
+        return self._answer(request, 0)
+
+    def _answer(self, request: memoryview, attempts: int) -> Answer:
         if len(request) < REQUEST.size:
             return _NO_ANSWER
         length, opcode, unique, inode = _HEAD.unpack_from(request)
-        self._counts.served()
+        if not attempts:
+            self._counts.served()
         handler = self._handlers.get(opcode)
         if handler is None:
             return (protocol.failure(unique, errno.ENOSYS),)
         try:
             if length != len(request):
                 raise MalformedError("a request's length does not match its header")
-            return handler(unique, inode, request)
+            with self._lock:
+                return handler(unique, inode, request)
+        except AbsentError as absent:
+            if self._again is None or attempts == _ATTEMPTS:
+                return (protocol.failure(unique, number_of(absent, Opcode(opcode).name, self._counts)),)
+            kept = memoryview(bytes(request))
+            self._again(unique, Opcode(opcode).name, absent.fetch, lambda: self._answer(kept, attempts + 1))
+            return _NO_ANSWER
         except Exception as error:
             if opcode in _SILENT:
                 return _NO_ANSWER
@@ -159,7 +187,8 @@ class Dispatcher:
             return
         key = self._tree.epoch, self._expected, 0, size
         try:
-            contents = self._tree.contents(self._expected, 0)
+            with self._lock:
+                contents = self._tree.contents(self._expected, 0)
             if contents is not None:
                 self._ahead = key, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))
                 self._following = contents.following
@@ -260,8 +289,8 @@ class DirectTransport:
 
         ``take`` waits for a request and reads it.  ``busy`` is not called: reads that wait do so in threads.
         """
-        later = Waiting(self._answer_later, counts).read
-        dispatcher = Dispatcher(tree, counts, uid=self._uid, gid=self._gid, later=later)
+        waiting = Waiting(self._answer_later, counts)
+        dispatcher = Dispatcher(tree, counts, uid=self._uid, gid=self._gid, later=waiting.read, again=waiting.again)
         answer, look_ahead = dispatcher.answer, dispatcher.look_ahead
         device = self._device
         buffer = memoryview(bytearray(protocol.LARGEST_REQUEST))

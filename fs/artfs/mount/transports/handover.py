@@ -65,8 +65,9 @@ class HandoverTransport:
 
     def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
         """Answer requests from ``tree`` until the other end is closed; call ``note`` for each."""
-        later = Waiting(self._write, counts).read
-        answer = Dispatcher(tree, counts, uid=self._shown.uid, gid=self._shown.gid, later=later).answer
+        waiting = Waiting(self._write, counts)
+        uid, gid = self._shown.uid, self._shown.gid
+        answer = Dispatcher(tree, counts, uid=uid, gid=gid, later=waiting.read, again=waiting.again).answer
         buffer = memoryview(bytearray(_LONGEST))
         while length := self._socket.recv_into(buffer):
             kind, slot = _HEAD.unpack_from(buffer)

@@ -25,6 +25,7 @@ in which a record comes after those below it.  Packs and spans are in the order 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Any, Final
@@ -341,6 +342,16 @@ class Span:
         for below in _all_below(record):
             _check_below(below, number)
         return record
+
+    def first_row(self, number: int) -> int:
+        """Return the row of the first entry of a record, counted over all records of the span."""
+        return self._starts.rows[number]
+
+    def record_of_row(self, row: int) -> int:
+        """Return the number of the record that has a row; raise `DamageError` if there is no such row."""
+        if not 0 <= row < self._starts.rows[-1]:
+            raise DamageError(f"a span has no row {row}")
+        return bisect_right(self._starts.rows, row) - 1
 
     @staticmethod
     def _entry(name: bytes, row: tuple[int, ...], ident: bytes, content: Any) -> LocatedEntry:
