@@ -231,9 +231,11 @@ class ArtifactLoader:
         return loaded
 
     def load_estimator(self, pipeline_id: str, fold_id: int | None = None) -> Any:
-        """Return the scikit-learn Pipeline whose steps a pipeline registered for a fold.
+        """Return the scikit-learn Pipeline whose steps a pipeline registered for a fold, or its one estimator.
 
-        Raises `UnknownArtifactError` if there is none, and `DependencyError` if its steps are not one after another.
+        Raises `UnknownArtifactError` if there is none, and `DependencyError` if its steps are not one after another:
+        the columns of a ColumnTransformer, and what a stack does with its models' outputs, are in no step.  Such an
+        estimator is registered whole, as the one artifact of a pipeline.
         """
         found = [each for each in self._of_pipeline(pipeline_id) if each.fold_id in (None, fold_id)]
         own = {each.chain_path or each.artifact_id: each for each in found if each.fold_id == fold_id}
@@ -246,7 +248,7 @@ class ArtifactLoader:
         if len({each.step_index for each in steps}) != len(steps) or len(last) > 1:
             raise DependencyError(
                 f"the steps of {shown_text(pipeline_id)} are not one after another, so they are no Pipeline",
-                hint="load them with load_for_step() or load_meta_model_with_sources()",
+                hint="register a union or a stack whole, with register_with_chain(), as the one artifact of a pipeline",
             )
         objects = [self._load(each) for each in steps]
         if len(objects) == 1:

@@ -188,11 +188,19 @@ class Lookup(RegistryWorkspace):
         return sorted(map(record_of, self._search(*args, **options)), key=_order)
 
     def resolve_by_hash(self, content_hash: str) -> ArtifactRecord | None:
-        """Return an artifact whose payload has a digest, ``blake3:...``; of several the first by id."""
+        """Return an artifact whose payload has a digest, ``blake3:...``; of several the first by id.
+
+        If no latest version has it, it is the latest of those that had.
+        """
         if not isinstance(content_hash, str):
             raise InvalidInputError(f"a digest is text such as blake3:9f86..., not {shown_value(content_hash)}")
         written = content_hash if ":" in content_hash else f"blake3:{content_hash}"
-        return next(iter(self._records({"artfs.content": written})), None)
+        wanted = {"artfs.content": written}
+        found = self._records(wanted)
+        if found:
+            return found[0]
+        earlier = self._search(wanted, latest=False)
+        return next((record_of(each) for each in reversed(earlier) if each.artifact == earlier[0].artifact), None)
 
     def get_by_chain(self, chain: Chain, fold_id: int | None = None) -> ArtifactRecord | None:
         """Return what a chain made for a fold, None meaning what all folds share; in this registry's pipeline if it
@@ -203,10 +211,16 @@ class Lookup(RegistryWorkspace):
         return self._made_by(chain_of(chain), fold_id, {})
 
     def get_by_chain_and_data(self, chain: Chain, data_hash: str, fold_id: int | None = None) -> ArtifactRecord | None:
-        """Return what a chain made from data with a digest, that which ``input_data_hash`` gave at its registration."""
-        return self._made_by(chain_of(chain), fold_id, {"artfs.data": data_hash})
+        """Return what a chain made from data with a digest, that which ``input_data_hash`` gave at its registration.
 
-    def _made_by(self, chain: OperatorChain, fold_id: int | None, more: Mapping[str, Any]) -> ArtifactRecord | None:
+        If other data were used since, it is the latest version of those that were made from these.
+        """
+        made_by, data = chain_of(chain), {"artfs.data": data_hash}
+        return self._made_by(made_by, fold_id, data) or self._made_by(made_by, fold_id, data, latest=False)
+
+    def _made_by(
+        self, chain: OperatorChain, fold_id: int | None, more: Mapping[str, Any], *, latest: bool = True
+    ) -> ArtifactRecord | None:
         fold_id = optional_number(fold_id, "a fold")
         pipeline = (self.find_pipeline(self._pipeline) or self._pipeline) if self._pipeline else ""
         if pipeline and not more:
@@ -215,7 +229,9 @@ class Lookup(RegistryWorkspace):
                 return record_of(found)
         wanted = {"artfs.chain": chain.to_path(), "artfs.fold": ALL if fold_id is None else fold_id, **more}
         what = f"the chain {shown_text(chain.to_path())} in fold {fold_label(fold_id)}"
-        return one_of(self._records(wanted, pipeline=pipeline), what)
+        versions = self._search(wanted, pipeline=pipeline, latest=latest)  # by name, and then by number
+        newest = {version.artifact: record_of(version) for version in versions}
+        return one_of(list(newest.values()), what)
 
     def get_chain_prefix(self, prefix: Chain) -> list[ArtifactRecord]:
         """Return the artifacts whose chains begin with the nodes of another chain; whole nodes are compared."""

@@ -201,6 +201,18 @@ def test_a_memo_outlives_its_process(registry: ArtifactRegistry, tmp_path: Path)
     assert [registry.get_by_chain_and_data("s1.A>s3.B", "d", fold).fold_id for fold in (0, 1)] == [0, 1]  # type: ignore[union-attr]
 
 
+def test_the_memo_knows_earlier_data(registry: ArtifactRegistry) -> None:
+    """Data that were used before others are found again: the latest version of those that were made from them."""
+    for value, data in ((1, "d1"), (2, "d1"), (3, "d2"), (4, None)):
+        registry.register_with_chain(value, "s1.A>s3.M", "model", 3, fold_id=0, input_data_hash=data)
+    found = [registry.get_by_chain_and_data("s1.A>s3.M", data, 0) for data in ("d1", "d2")]
+    assert [registry.load_artifact(each) for each in found if each is not None] == [2, 3]
+    assert registry.get_by_chain_and_data("s1.A>s3.M", "d3", 0) is None
+    (first, *_) = registry.versions(registry.get_by_chain("s1.A>s3.M", 0).artifact_id)  # type: ignore[union-attr]
+    assert registry.resolve_by_hash(first.content_hash) == first
+    assert registry.get_by_chain_and_data("s1.A>s3.M", "d1", 1) is None
+
+
 def test_folds_are_compared(registry: ArtifactRegistry) -> None:
     """One row a fold, mean and deviation of numbers; models of two chains are not to be averaged."""
     for fold, rmse in enumerate([0.2, 0.4]):

@@ -63,10 +63,10 @@ def check_cbm(data: bytes, check: Checks, judge: Checks) -> None:
     """
     core = _core(data)
     judge(core.text(0) == _VERSION, "another version of the format")
-    judge(not core.array(3, "<u4").size and int.from_bytes(data[4:8], "little") == len(data) - 8, "further parts")
     trees = core.table(1)
     for field, what in _NOT_JUDGED.items():
         judge(not trees.array(field, "<u4").size, what)
+    judge(not core.array(3, "<u4").size and int.from_bytes(data[4:8], "little") == len(data) - 8, "further parts")
     dimension = trees.number(_TREES["dimension"], "<i")
     check(1 <= dimension <= _MOST_CLASSES, "a number of dimensions")
     biases = trees.array(_TREES["biases"], "<f8")
