@@ -293,7 +293,8 @@ TESTED_ELSEWHERE = {
     ],
     "tests/store/queries/test_file_history.py": ["artstore/rows/histories"],
     "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/paths"],
-    "tests/store/remotes/test_settling.py": ["artstore/changes/landing"],
+    "tests/store/remotes/test_alignment.py": ["artstore/remotes/descriptions"],
+    "tests/store/remotes/test_settling.py": ["artstore/changes/landing", "artstore/rows/pending"],
     "tests/store/remotes/test_checking.py": [
         "artstore/remotes/checked_objects",
         "artstore/remotes/log/checking",

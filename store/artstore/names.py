@@ -71,7 +71,7 @@ class Reference:
     """Point at a version of an artifact, or at a path inside one.
 
     Exactly one of ``version`` and ``alias`` is set; a bare name means the alias ``latest`` and is not ``explicit``.
-    A pending version's number may also be an alias: see `artstore.rows.catalogue.version_or_link`.
+    A pending version's number may also be an alias: see `artstore.rows.pending.version_or_link`.
     ``path`` is relative, in bytes, ``b""`` for the version itself.
     """
 

@@ -15,6 +15,7 @@ from artstore.records.catalogue import EdgeRecord, VersionRecord
 from artstore.records.events import AliasEvent, DeleteEvent, EdgeEvent, Event, NumberEvent
 from artstore.rows import catalogue, deadlist, lineage
 from artstore.rows.lineage import Edge, edge_event, version_end
+from artstore.rows.pending import renumber
 from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store
@@ -30,7 +31,7 @@ def land(
     if artifact is None or version.number == number:
         return version, []
     catalogue.put_artifact(transaction, replace(artifact, next_version=max(artifact.next_version, number + 1)))
-    record = catalogue.renumber(transaction, version, number)
+    record = renumber(transaction, version, number)
     event = NumberEvent(name=artifact.name, version=version.number, number=number)
     journal.append(store.path, transaction, [event])
     names = [alias.name for alias in catalogue.aliases_of(transaction, artifact.number) if alias.version == number]

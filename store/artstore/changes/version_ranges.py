@@ -10,6 +10,7 @@ from artstore.names import PENDING, check_name, is_pending, parse_reference, par
 from artstore.queries.resolving import unknown_artifact
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.rows import catalogue
+from artstore.rows.pending import shown_aliases, version_or_link
 from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["select"]
@@ -97,7 +98,7 @@ def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: 
         records = (catalogue.version_by_number(transaction, artifact.number, number) for number in in_range)
         return [version for version in records if version is not None]
     versions = catalogue.versions_of(transaction, artifact.number)
-    aliases = {alias.name: alias.version for alias in catalogue.shown_aliases(transaction, artifact.number)}
+    aliases = {alias.name: alias.version for alias in shown_aliases(transaction, artifact.number)}
     numbered = [version.number for version in versions if not is_pending(version.number)]
     if numbered:
         aliases["latest"] = numbered[-1]
@@ -126,5 +127,5 @@ def _named(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str
         if alias is None:
             return []
         number = alias.version
-    version = catalogue.version_or_link(transaction, artifact.number, number)
+    version = version_or_link(transaction, artifact.number, number)
     return [] if version is None else [version]

@@ -1,4 +1,4 @@
-"""Names and aliases of artifacts that a remote numbers: changes made here go to its log, changes made there come here.
+"""Names and aliases of artifacts that a remote numbers: changes made here go to its log, those of others come here.
 
 A change goes to the log with the state that it expects.  If another machine has changed the same alias or name since
 this workspace was last aligned with the log, the log's state comes here, and a sentence says who changed what when.
@@ -22,6 +22,7 @@ from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import AliasEvent
 from artstore.records.remotes import PENDING, RemoteRecord
 from artstore.remotes.connection import Connection
+from artstore.remotes.descriptions import align_descriptions, was_moved_there
 from artstore.remotes.entry_notes import EntryNotes
 from artstore.remotes.log.appending import append
 from artstore.remotes.log.entries import Transaction
@@ -34,7 +35,7 @@ from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["align", "was_moved_there"]
+__all__ = ["align"]
 
 _TURNS: Final = 5
 
@@ -58,10 +59,11 @@ class _Plan:
 
 
 def align(store: Store, remote: Connection, *, push: Collection[int] = ()) -> list[str]:
-    """Bring names and aliases here and there together; return a sentence for each change that another machine undid.
+    """Bring names, aliases and what describes versions together; return a sentence for each change of another machine.
 
-    Changes are taken from the log as far as it was read, for all artifacts that the remote numbers; those made here are
-    sent for the artifacts ``push``, by their numbers.  Raises the errors of the store and of the log.
+    An alias that was not changed here comes without a sentence.  Changes are taken from the log as far as it was read,
+    for all artifacts that the remote numbers; those made here are sent for the artifacts ``push``, by their numbers.
+    Raises the errors of the store and of the log.
     """
     lost: list[str] = []
     with store.snapshot() as snapshot:
@@ -78,14 +80,9 @@ def align(store: Store, remote: Connection, *, push: Collection[int] = ()) -> li
         lost += [text for text in voids if text not in lost]
         if voids:
             break
+    lost += align_descriptions(store, remote, record, push)
     update_remote(store, remote.uuid, aligned=remote.state.number, aligned_ns=time.time_ns())
     return lost
-
-
-def was_moved_there(remote: Connection, record: RemoteRecord | None, mark: Mark) -> bool:
-    """Return whether an entry is of another machine, and newer than what this workspace was last aligned with."""
-    aligned = 0 if record is None else record.aligned
-    return mark.number > aligned and mark.machine != remote.machine.id
 
 
 def _send(store: Store, remote: Connection, record: RemoteRecord, push: Collection[int]) -> list[str]:

@@ -242,7 +242,7 @@ def push(
             if on_version is not None:
                 on_version(done)
         if not dry_run:
-            pushed.lost += align(store, pushes.connect(), push={artifact.number for artifact, _ in chosen})
+            pushed.lost += align(store, pushes.opened(), push={artifact.number for artifact, _ in chosen})
     finally:
         if pushes.connection is not None and not dry_run:
             note_position(store, pushes.connection)
@@ -269,7 +269,7 @@ class _Pushes:
         self._progress = progress
         self._sent = 0
 
-    def connect(self) -> Connection:
+    def opened(self) -> Connection:
         """Return the remote, opened by the first call."""
         if self.connection is None:
             self.connection = connect(self._store, self._uuid, self._record)
@@ -280,7 +280,7 @@ class _Pushes:
         name = f"{artifact.name}:{version_label(version.number)}"
         if known is not None and known.way != PENDING and not is_pending(version.number):
             return Transferred(name, f"{artifact.name}:{version_label(known.number)}", is_new=False)
-        connection, pushed = self.connect(), self._pushed
+        connection, pushed = self.opened(), self._pushed
         if pushed.dry_run:
             planned = plan_push(self._store, connection, artifact, version)
             pushed.sent_bytes, pushed.objects = pushed.sent_bytes + planned.bytes, pushed.objects + planned.objects

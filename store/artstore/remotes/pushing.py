@@ -29,8 +29,8 @@ from artstore.objects.failures import ObjectMissingError
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.remotes import PENDING, PUSHED, Counterpart
-from artstore.remotes.alignment import was_moved_there
 from artstore.remotes.connection import Connection, decode_description, encode_description, form_of, span_of
+from artstore.remotes.descriptions import was_moved_there
 from artstore.remotes.entry_notes import EntryNotes
 from artstore.remotes.log.appending import append
 from artstore.remotes.log.entries import Transaction
@@ -379,10 +379,14 @@ class _Push:
         )
 
     def _was_known(self, row: VersionRow) -> bool:
+        """Return whether this workspace had a version when the pending one was made, or has deleted it since."""
         with self._store.snapshot() as snapshot:
-            before = [one for one in snapshot.versions_of(self._artifact.number) if one.serial < self._version.serial]
-            found = (self._counterpart(snapshot.transaction, one.serial) for one in before)
-            return any(there is not None and there.uuid == row.uuid for there in found)
+            transaction = snapshot.transaction
+            for one in catalogue.recorded_versions(transaction, self._artifact.number):
+                there = self._counterpart(transaction, one.serial)
+                if there is not None and there.uuid == row.uuid:
+                    return one.serial < self._version.serial or one.state != "live"
+        return False
 
     def _check_packs(self, state: State, written: WrittenVersion) -> None:
         base = self._base_row

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError, ExistsError, InvalidInputError
-from artstore.names import PENDING, is_pending, parse_version_label, version_label
+from artstore.names import PENDING, version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.seal import unseal
 from artstore.records.tables import Table, key32, key64, name_of_key, number32, number64
@@ -48,15 +48,12 @@ __all__ = [
     "remove_alias",
     "remove_version",
     "rename",
-    "renumber",
     "retire",
     "serial_of",
     "serials_of",
     "set_aliases",
-    "shown_aliases",
     "version",
     "version_by_number",
-    "version_or_link",
     "versions_of",
 ]
 
@@ -287,23 +284,6 @@ def remove_version(transaction: WriteTransaction, serial: int, artifact_number: 
     transaction.delete(Table.NUMBERS, key64(artifact_number) + key32(number))
 
 
-def renumber(transaction: WriteTransaction, record: VersionRecord, number: int) -> VersionRecord:
-    """Give a living version another number, which is free, and let its aliases follow; return its record.
-
-    A pending one that gets its number keeps the old one as an alias, which is in no list.
-    """
-    transaction.delete(Table.NUMBERS, key64(record.artifact) + key32(record.number))
-    changed = replace(record, number=number, former=record.number)
-    put_version(transaction, changed)
-    now_ns = time.time_ns()
-    for alias in aliases_of(transaction, record.artifact):
-        if alias.version == record.number:
-            put_alias(transaction, record.artifact, alias.name, number, now_ns)
-    if is_pending(record.number):
-        put_alias(transaction, record.artifact, version_label(record.number), number, now_ns)
-    return changed
-
-
 def version_of_mount(transaction: ReadTransaction, mount: int) -> VersionRecord | None:
     """Return the version, living or deleted, whose inode numbers contain a mount serial; None if none does any more."""
     value = transaction.get(Table.MOUNTS, key32(mount))
@@ -341,15 +321,6 @@ def version_by_number(transaction: ReadTransaction, artifact_number: int, number
     """Return the living version of an artifact with a number."""
     record = recorded_by_number(transaction, artifact_number, number)
     return record if record is not None and record.state == "live" else None
-
-
-def version_or_link(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
-    """Return the living version with a number, or the one that a pending version of that number has become."""
-    record = version_by_number(transaction, artifact_number, number)
-    if record is None and is_pending(number):
-        alias = alias_by_name(transaction, artifact_number, version_label(number))
-        return None if alias is None else version_by_number(transaction, artifact_number, alias.version)
-    return record
 
 
 def serials_of(transaction: ReadTransaction, artifact_number: int) -> Iterator[int]:
@@ -415,16 +386,6 @@ def recorded_descending(
 def aliases_of(transaction: ReadTransaction, artifact_number: int) -> list[AliasRecord]:
     """Return an artifact's aliases, by name; `latest` is not one of them."""
     return [AliasRecord.decode(payload) for _, payload in transaction.rows(Table.ALIASES, key64(artifact_number))]
-
-
-def shown_aliases(transaction: ReadTransaction, artifact_number: int) -> list[AliasRecord]:
-    """Return an artifact's aliases as `aliases_of` does, without those that pending versions have left."""
-    aliases = aliases_of(transaction, artifact_number)
-    pending = {alias.name: number for alias in aliases if is_pending(number := parse_version_label(alias.name) or 0)}
-    record = artifact(transaction, artifact_number) if pending else None
-    if record is None:
-        return aliases
-    return [alias for alias in aliases if pending.get(alias.name, 2 * PENDING) >= PENDING + record.next_pending]
 
 
 def alias_by_name(transaction: ReadTransaction, artifact_number: int, name: str) -> AliasRecord | None:

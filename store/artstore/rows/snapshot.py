@@ -26,6 +26,7 @@ from artstore.rows.content import ContentInfo
 from artstore.rows.directories import Directories, DirectoryCache, LivingVersion
 from artstore.rows.lazy_source import LazySource
 from artstore.rows.nodes import content_record, find_node, node_identity, node_payload, tree_view
+from artstore.rows.pending import shown_aliases, version_or_link
 from artstore.rows.views import Views, edition, views_of
 from artstore.storage.chunkcaches import ChunkSource
 from artstore.storage.manifest import ReadTransaction
@@ -224,7 +225,7 @@ class Snapshot:
 
     def aliases_of(self, artifact: int) -> list[AliasRecord]:
         """Return the aliases of an artifact that lists show, by name; `latest` is not one of them."""
-        aliases = catalogue.shown_aliases(self.transaction, artifact)
+        aliases = shown_aliases(self.transaction, artifact)
         if self.views is not None:
             known = {alias.name for alias in catalogue.aliases_of(self.transaction, artifact)}
             others = [alias for alias in self.views.aliases_of(artifact) if alias.name not in known]
@@ -233,7 +234,7 @@ class Snapshot:
 
     def version_or_link(self, artifact: int, number: int) -> VersionRecord | None:
         """Return the living version with a number, or the one that a pending version of that number has become."""
-        record = catalogue.version_or_link(self.transaction, artifact, number)
+        record = version_or_link(self.transaction, artifact, number)
         return self.views.version_by_number(artifact, number) if record is None and self.views is not None else record
 
     def alias_by_name(self, artifact: int, name: str) -> AliasRecord | None:

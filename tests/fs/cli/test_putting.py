@@ -62,6 +62,9 @@ def test_the_first_put_makes_the_workspace_and_says_so(artfs: Run, data: Path, h
         "ignored_paths",
         "temporary_folders",
         "temporary_paths",
+        "pushed_to",
+        "unpushed",
+        "lost",
     ]
     assert result.json["artifact"] == "imagenet" and result.json["version"] == "v0" and result.json["created"] is True
     assert len(result.json["digest"]) == 64 and result.json["new_bytes"] > 0

@@ -183,6 +183,7 @@ WORDS: dict[str, dict[str, int]] = {
     "--meta": {"a": 2, "=b": 2, "{": 2, '{"a": NaN}': 2, "": 2},
     "--ttl": {**TIME, "0": 2},
     "--base": {"none": 3, "v9": 3, "nothing:v0": 3, "": 2},
+    "--if-latest": {"latest": 2, "p1": 2, "3": 2, "": 2},
     "--exclude": TEXT,
     "--remove": {"a": 2, "": 2},
     "--links": {"none": 2, "": 2},

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from artstore.objects import probing
+from artstore.objects.folders import Folder
 from artstore.remotes import adding
 from artstore.workspace import Workspace
 from store.oracle import assert_sound
@@ -124,16 +125,14 @@ def test_a_put_says_what_it_lost(team: Team) -> None:
 
 
 def test_what_is_not_here_is_left_alone(team: Team) -> None:
-    """Aliases of versions that were never pulled, or were deleted here, stay there."""
+    """Aliases of versions that were never pulled, or whose copies were removed here, stay there."""
     one, two = team.machines
     three = team.join()
-    assert labels(three) == ["v2"] and aliases(three) == {}
     three.remotes.push("data")
-    two.delete("data:v0", force=True)
-    if labels(two) == ["v1", "v2"] and one.remotes.fetch().artifacts[0].versions == [0, 1, 2]:
-        two.remotes.push("data")
-        one.remotes.fetch()
-        assert aliases(one) == {"best": 0}
+    two.delete("data:v0", force=True, local=True)
+    two.remotes.push("data")
+    assert one.remotes.fetch().lost == []
+    assert aliases(one) == {"best": 0}
 
 
 def test_renames(team: Team) -> None:
@@ -164,3 +163,84 @@ def test_a_name_that_is_taken_there(team: Team) -> None:
     [sentence] = two.remotes.push("other").lost
     assert "the name other belongs to another artifact" in sentence
     assert [each.name for each in one.remotes.fetch().artifacts] == ["data", "other"]
+
+
+def described(machine: Workspace, ref: str = "data:v1") -> tuple[str, dict[str, object], list[str]]:
+    version = machine.version(ref)
+    return version.description, version.metadata, version.tags
+
+
+def test_descriptions_metadata_and_tags(team: Team) -> None:
+    """Changed after a push they go there and come here, and a pull of the version has them."""
+    one, two = team.machines
+    one.tags.add("data:v1", "gold")
+    one.metadata.set("data:v1", {"k": 1})
+    one.describe("data:v2", "the last")
+    before = sorted(team.bucket.rglob("*"))
+    assert one.remotes.push("data:v0").lost == []
+    assert len({path for path in team.bucket.rglob("*") if path.is_file()} - set(before)) == 2
+    assert len(two.remotes.fetch().lost) == 2
+    assert two.remotes.fetch().lost == []
+    for machine in (one, two):
+        assert described(machine) == ("", {"k": 1}, ["gold"])
+        assert described(machine, "data:v2") == ("the last", {}, [])
+        entries = machine.remotes.fetch().entries
+        machine.remotes.push("data")
+        assert machine.remotes.fetch().entries == entries
+        assert_sound(machine)
+    team.log()
+    assert described(team.machines[-1]) == ("", {"k": 1}, ["gold"])
+
+
+class Killed(BaseException):
+    """Ends a push at a request, as a signal does."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_push_of_changes_that_is_killed_goes_on(team: Team, after: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each write, or after it: the next push sends the rest, and the other machine has all of it."""
+    one, two = team.machines
+    create, left = Folder.create, [0]
+
+    def killing(folder: Folder, name: str, body: bytes) -> bool:
+        left[0] -= 1
+        if left[0] < 0 and not after:
+            raise Killed
+        done = create(folder, name, body)
+        if left[0] < 0:
+            raise Killed
+        return done
+
+    monkeypatch.setattr(Folder, "create", killing)
+    kills = 0
+    for round_ in range(5):
+        one.aliases.set(f"data:v{round_ % 3}", "best")
+        one.tags.add("data:v0", f"round-{round_}")
+        left[0] = round_
+        try:
+            one.remotes.push("data")
+        except Killed:
+            kills += 1
+        left[0] = 1 << 30
+        assert one.remotes.push("data").lost == []
+        two.remotes.fetch()
+        assert aliases(two) == aliases(one) == {"best": round_ % 3}
+        assert described(two, "data:v0") == described(one, "data:v0")
+    assert kills >= 2
+    assert_sound(one)
+
+
+def test_the_first_description_wins(team: Team) -> None:
+    """The other machine is told, has that one, and can change it then."""
+    one, two = team.machines
+    one.tags.add("data:v1", "of one")
+    two.tags.add("data:v1", "of two")
+    assert one.remotes.push("data").lost == []
+    [sentence] = two.remotes.push("data").lost
+    assert "data:v1 were changed by " in sentence and "(entry " in sentence
+    assert described(two) == described(one) == ("", {}, ["of one"])
+    two.tags.add("data:v1", "of two")
+    assert two.remotes.push("data").lost == []
+    assert len(one.remotes.pull("data").lost) == 1
+    assert described(one) == ("", {}, ["of one", "of two"])
+    assert_sound(one)
