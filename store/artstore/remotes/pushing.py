@@ -170,7 +170,7 @@ class _Push:
 
     def run(self) -> PushedVersion:
         remote = self._remote
-        remote.log.read_on()
+        remote.log.freshen()
         remote.log.check_writable()
         artifact, uuid = self._identify()
         row = remote.state.version_of(uuid)

@@ -7,6 +7,7 @@ nothing is written any more, while the last state stays readable.  So is an entr
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,7 @@ class Log:
         self.recent: deque[bytes] = deque(maxlen=2 * every)
         self._at_once = at_once or _AT_ONCE
         self._begun = state is not None
+        self._read_at = float("-inf")
         self._hinted = 0
         self._missing: int | None = None
         self._last_size: int | None = None
@@ -123,6 +125,7 @@ class Log:
         """
         if not self._begun:
             self._begin()
+        self._read_at = time.monotonic()
         self.trouble = self._other_state  # what was missing may have been restored
         start = self.state.number
         folded: list[Folded] = []
@@ -149,6 +152,11 @@ class Log:
         else:
             self.newer = None
         return folded
+
+    def freshen(self, seconds: float = 1.0) -> None:
+        """Read on, unless that was done within some seconds: for what an append will compare again."""
+        if time.monotonic() - self._read_at > seconds:
+            self.read_on()
 
     def prove(self) -> None:
         """Fold the log from its start and compare, so that no checkpoint is believed; sets `trouble` if it differs.

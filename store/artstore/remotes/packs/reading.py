@@ -138,6 +138,10 @@ class RemoteTree:
             self._root_below = self._verified_root()
         return self._root_below
 
+    def expect_many(self) -> None:
+        """Fetch more records with each request: for who compares many places of the version."""
+        self._ahead.expect_many()
+
     @property
     def packs_below_root(self) -> set[Pack]:
         """The packs with the spans that the root's span leads to: how far the records are scattered."""

@@ -34,6 +34,10 @@ class SpansAhead:
         self._held = 0
         self._count = 1
 
+    def expect_many(self) -> None:
+        """Fetch neighbours with the first span too: for who compares many places of a version."""
+        self._count = max(self._count, _GROWTH)
+
     def name(self, spans: Iterable[FormPlace]) -> None:
         """Take note of the spans that a span leads to."""
         if max(len(self._named), len(self._taken)) > _MOST_NAMED:

@@ -179,6 +179,7 @@ class _VersionWriter:
     def _look_at_base(self, base: BaseVersion) -> None:
         """Decide whether the records of the base version are taken, or written again because they are scattered."""
         self._base_set = base.tree.form(base.packs)
+        base.tree.expect_many()
         root = base.tree.named_root
         needed = (root.files * _FILE_BYTES + root.bytes // _CONTENT_BYTES) // TREES_TARGET
         self._keeps_records = len(base.tree.packs_below_root) <= MOST_TREE_PACKS + 2 * needed

@@ -242,3 +242,13 @@ def test_a_false_checkpoint_is_found_by_proving_and_by_the_next_entry(bucket: Bu
     assert make_id("elsewhere") in log.state.artifacts
     log.prove()
     assert log.trouble is not None
+
+
+def test_a_log_that_was_read_just_now_is_fresh(bucket: Bucket) -> None:
+    """`freshen` asks the store again only after a while."""
+    log = _read(bucket)
+    asked = dict(bucket.requests)
+    log.freshen()
+    assert bucket.requests == asked
+    log.freshen(0.0)
+    assert bucket.requests != asked

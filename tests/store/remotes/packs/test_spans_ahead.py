@@ -59,3 +59,15 @@ def test_a_wrong_neighbour_is_asked_for_alone(store: Store, commit_tree: CommitT
 
     tree._fetch = tree._ahead._fetch = wrong  # type: ignore[assignment]
     assert len(list(tree.walk())) == 2520
+
+
+def test_who_compares_many_places_begins_with_more(store: Store, commit_tree: CommitTree) -> None:
+    """A push on a base: the root and the set, four spans, and the rest."""
+    remote = MemoryRemote()
+    written = remote.push(store, commit_tree(folders(40, 20)), span_target=2500)
+    assert 8 < len(forms(remote, SPAN)) < 20
+    remote.requests.clear()
+    tree = remote.tree(written)
+    tree.expect_many()
+    assert len(list(tree.walk())) == 840
+    assert len(remote.requests) == 3
