@@ -23,7 +23,7 @@ from crash.remote_bugs import BUGS
 from crash.remote_child import DATA_TARGET
 from crash.remote_world import Done, Machine, World, killing, opened_world
 from servers import s3 as servers
-from servers.faults import Fault, Rule
+from servers.faults import Fault, Request, Rule
 from soaks.report import Report, run
 
 __all__ = ["FAULTS", "SCENES", "Scene", "Tally", "at", "kill_points", "run_point", "staged"]
@@ -42,6 +42,8 @@ FAULTS: dict[str, Fault] = {
     **{f"{status} after": Fault(status=status) for status in (403, 409, 412, 500, 503)},
 }
 """What can happen to a request; "after" means that the server has done what it asks."""
+RACED = "raced"
+"""Before the server sees the request, another machine pushes a version of its own, whole."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _newcomer(world: World, machine: Machine) -> None:
     _reader(world, world.machine("reader"))
 
 
+_RIVAL = "rival:v0"
 _DATA = ("data:v0", "data:v1", "data:v2")
 _MODEL = ("model:v0", "model:v1")
 _URL = "{url}"
@@ -174,6 +177,20 @@ def at(number: int, fault: Fault) -> Rule:
     return lambda request: fault if request.number == number else None
 
 
+def _raced(world: World, number: int) -> Rule:
+    """Return a rule by which another machine pushes before a request of a number."""
+    rival = world.machine("rival")
+    _put(rival, "rival", 9, 1)
+    _connected(rival)
+
+    def push(request: Request) -> None:
+        if request.number == number:
+            with world.here(), rival.opened() as workspace:
+                workspace.remotes.push("rival")
+
+    return push
+
+
 def kill_points(stage: Stage) -> list[Point]:
     """Run the command to its end, and return all points at which it can be killed."""
     done = _fresh(stage).run(*stage.words)
@@ -203,18 +220,24 @@ def run_point(stage: Stage, point: Point, tally: Tally, *, bug: str = "") -> Non
     world, scene = stage.machine.world, stage.scene
     machine = _fresh(stage)
     kills = point.kind in ("before", "after")
-    rule = killing(world, point.number, after=point.kind == "after") if kills else at(point.number, FAULTS[point.kind])
+    complete: tuple[str, ...] = scene.complete
+    if point.kind == RACED:
+        rule, complete = _raced(world, point.number), (*complete, _RIVAL)
+    elif kills:
+        rule = killing(world, point.number, after=point.kind == "after")
+    else:
+        rule = at(point.number, FAULTS[point.kind])
     done = machine.run(*stage.words, rule=rule, bug=bug)
     told = [line for line in done.lines if line in world.known] if scene.is_push else []
     wrong = [] if _ended_well(done, kills) else [f"it ended with {done.code}: {done.error.strip()}"]
     if done.code == 0 and not kills:
-        told = list(scene.complete)
+        told = list(complete)
     if scene.complete or done.code == 0:
         wrong += world.faults([*scene.lasting, *told])
     again = machine.run(*stage.words, bug=bug)
     if again.code != 0 and not _is_done_already(scene, done, again):
         wrong.append(f"the second run ended with {again.code}: {again.error.strip()}")
-    wrong += world.faults(scene.complete, complete=scene.complete)
+    wrong += world.faults(complete, complete=complete)
     if scene.is_push:
         wrong += _pushed_faults(stage, machine)
     elif scene.name == "pull":
@@ -274,15 +297,18 @@ def soak(report: Report, folder: Path, arguments: argparse.Namespace) -> None:
             continue
         (folder / name).mkdir()
         with _server(name) as server, opened_world(server, folder / name) as world:
-            for scene in chosen:
+            for scene in () if arguments.bugs_only else chosen:
                 stage = staged(world, scene)
                 tally = Tally()
                 points = kill_points(stage)
-                faults = [] if arguments.kills_only else fault_points(stage, tuple(FAULTS))
+                kinds = (*FAULTS, RACED) if scene.is_push else tuple(FAULTS)
+                faults = [] if arguments.kills_only else fault_points(stage, kinds)
+                faults = faults[:: arguments.every]
                 for point in [*points, *faults]:
+                    before = len(tally.faults)
                     run_point(stage, point, tally)
-                for fault in tally.faults:
-                    print(f"  {fault}", flush=True)
+                    for fault in tally.faults[before:]:
+                        print(f"  {fault}", flush=True)
                 report.figure(f"{name}, {scene.name}: kills", len(points), "runs")
                 report.figure(f"{name}, {scene.name}: other faults", len(faults), "runs")
                 report.figure(f"{name}, {scene.name}: findings", len(tally.faults), "", most=0)
@@ -294,21 +320,34 @@ def soak(report: Report, folder: Path, arguments: argparse.Namespace) -> None:
 def _find_bugs(report: Report, world: World) -> None:
     """Run the pushes with each bug put in, at all kill points and with lost answers, until it is found."""
     for bug in BUGS:
-        found = runs = 0
-        for name in ("first push", "later push"):
-            stage = staged(world, SCENES[name])
-            for point in [*kill_points(stage), *fault_points(stage, ("lost before", "lost after", "409 before"))]:
-                tally = Tally()
-                run_point(stage, point, tally, bug=bug)
-                runs += 1
-                found += bool(tally.faults)
-        report.figure(f"bug found in {runs} runs: {bug}", found, "runs")
-        report.holds(f"bug is found: {bug}", found > 0)
+        runs, is_found = 0, False
+        for stage, point in _points_for_bugs(world, bug):
+            runs += 1
+            tally = Tally()
+            run_point(stage, point, tally, bug=bug)
+            if tally.faults:
+                is_found = True
+                print(f"  with the bug {bug!r}: {tally.faults[0]}", flush=True)
+                break
+        report.figure(f"runs until the bug was found: {bug}", runs, "runs")
+        report.holds(f"found: {bug}", is_found)
+
+
+def _points_for_bugs(world: World, bug: str) -> Iterator[tuple[Stage, Point]]:
+    for name in ("first push", "later push"):
+        stage = staged(world, SCENES[name])
+        done = _fresh(stage).run(*stage.words, bug=bug)
+        for request in done.requests:
+            for kind in ("before", "after", "lost before", "lost after", "409 before", RACED):
+                if request.method in _WRITES:
+                    yield stage, Point(request.number, kind)
 
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--server", action="append", choices=["moto", "ceph"], help="the server [both]")
     options.add_argument("--scene", action="append", choices=list(SCENES), help="the scene [all, and the bugs]")
+    options.add_argument("--every", type=int, default=1, help="of the other faults only each N-th [1]")
+    options.add_argument("--bugs-only", action="store_true", help="only the bugs that it must find, on moto")
     options.add_argument("--kills-only", action="store_true", help="no other faults than kills")
     run("remote-kill", options, soak)
