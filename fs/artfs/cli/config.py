@@ -20,6 +20,7 @@ _WINDOW = "undelete-window"
 _PROTECTED = "protected-aliases"
 _CACHE = "reference-cache"
 _ROOTS = "reference-roots"
+_REMOTE_CACHE = "cache"
 _ORIGIN = "record-origin"
 _ALL = "all"
 _SHARED = "shared"
@@ -37,7 +38,7 @@ _UNLIMITED = "unlimited"
 
 
 @subcommand("config")
-@click.argument("key", metavar="[KEY]", required=False, type=click.Choice([*_FIELDS, _SHARED, _ROOTS]))
+@click.argument("key", metavar="[KEY]", required=False, type=click.Choice([*_FIELDS, _SHARED, _ROOTS, _REMOTE_CACHE]))
 @click.argument("values", metavar="[VALUE]", nargs=-1)
 @click.option("--owner", metavar="USER", help="With shared: give everything to this user; root needs it.")
 def config(session: Session, key: str | None, values: tuple[str, ...], owner: str | None) -> None:
@@ -62,9 +63,16 @@ def config(session: Session, key: str | None, values: tuple[str, ...], owner: st
       shared                 the Unix group whose members can use the workspace, or 'none' for its
                              owner alone
 
-    The last key is a setting of yours, not of the workspace: what references may lead to when you
-    read them, besides public addresses. 'artfs ref add' allows what it adds; references that
-    others have added need it from you. A ROOT is a folder or file, http://HOST:PORT, or a network.
+    The other keys are settings of yours, not of the workspace. The cache holds what was read from
+    remotes, for all your workspaces; the parts that were read longest ago go first.
+
+    
+      cache                          show what the cache takes, and its limit
+      cache SIZE                     change the limit, such as 50GB
+
+    Reference roots are what references may lead to when you read them, besides public addresses.
+    'artfs ref add' allows what it adds; references that others have added need it from you. A ROOT
+    is a folder or file, http://HOST:PORT, or a network.
 
     \b
       reference-roots [ls]           list the roots that you allow
@@ -79,6 +87,9 @@ def config(session: Session, key: str | None, values: tuple[str, ...], owner: st
     """
     if key == _ROOTS:
         _reference_roots(session, *values)
+        return
+    if key == _REMOTE_CACHE:
+        _remote_cache(session, *values)
         return
     if len(values) > 1:
         raise click.UsageError(f"too many values for {key}: {' '.join(values[1:])}")
@@ -139,6 +150,25 @@ def _reference_roots(session: Session, action: str = "ls", *roots: str) -> None:
             write_line(root)
     else:
         warn(f"references may lead to {len(listed)} root{'s' * (len(listed) != 1)}, listed in {roots_file()}")
+
+
+def _remote_cache(session: Session, limit: str | None = None, *others: str) -> None:
+    from artstore.remotes.lazy.cache import cache_of_user
+
+    if others:
+        raise click.UsageError(f"too many values for {_REMOTE_CACHE}: {' '.join(others)}")
+    cache = cache_of_user()
+    if limit is not None:
+        cache.set_limit(_parsed_size(limit))
+    usage = cache.usage()
+    if session.json:
+        from artfs.documents.caching import RemoteCacheDocument
+
+        write_document(RemoteCacheDocument(str(cache.folder), usage.bytes, usage.limit))
+    elif limit is None:
+        write_line(f"{size(usage.bytes)} of at most {size(usage.limit)} in {cache.folder}")
+    else:
+        warn(f"the cache of remotes holds at most {size(usage.limit)} now")
 
 
 def _parsed(key: str, value: str) -> object:

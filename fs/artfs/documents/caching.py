@@ -12,7 +12,14 @@ from artfs.documents.encoding import Document, Record
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
 
-__all__ = ["CacheCleanupDocument", "CacheDocument", "CachePreloadDocument", "CachedCopyItem", "PreloadedItem"]
+__all__ = [
+    "CacheCleanupDocument",
+    "CacheDocument",
+    "CachePreloadDocument",
+    "CachedCopyItem",
+    "PreloadedItem",
+    "RemoteCacheDocument",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,16 @@ class CacheCleanupDocument(Document):
     schema: ClassVar[str] = "artfs.cache_cleanup/1"
     removed: int
     freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCacheDocument(Document):
+    """What the cache of remotes takes, and at most takes, for all workspaces of the user (``artfs config cache``)."""
+
+    schema: ClassVar[str] = "artfs.remote_cache/1"
+    path: str
+    bytes: int
+    limit_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

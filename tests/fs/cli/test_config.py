@@ -138,3 +138,18 @@ def test_where_references_may_lead(artfs: Run, tmp_path: Path, monkeypatch: pyte
     for wrong in (("rm",), ("ls", "x"), ("frob", "x")):
         assert artfs("config", "reference-roots", *wrong).code == 2
     refused(artfs("config", "undelete-window", "1h", "2h"), code=2, names=["undelete-window", "2h"])
+
+
+def test_the_cache_of_remotes(artfs: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its limit is the user's, whatever the workspace; a size is needed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    folder = str(tmp_path / "xdg" / "artfs" / "remote")
+    assert artfs("config", "cache").text == f"0 B of at most 10.0 GB in {folder}\n"
+    reported(artfs("config", "cache", "500MB"), names=["500.0 MB"])
+    assert artfs("config", "cache", "--json").json == {
+        "path": folder,
+        "bytes": 0,
+        "limit_bytes": 500_000_000,
+    }
+    for wrong in (["much"], ["1GB", "2GB"]):
+        assert artfs("config", "cache", *wrong).code == 2

@@ -135,6 +135,7 @@ TABLE = [
     ("config undelete-window 2d", "config"),
     ("config shared", "shared"),
     ("config reference-roots", "reference_roots"),
+    ("config cache", "remote_cache"),
     ("doctor", "doctor"),
 ]
 """Commands, and the documents that they print in the workspace of the fixture."""

@@ -31,7 +31,7 @@ from typing import Any, Final, NamedTuple
 import lmdb
 
 from artstore import beneath, locate
-from artstore.errors import RefusedError
+from artstore.errors import RefusedError, UnsupportedError
 from artstore.remotes.packs.located import FormPlace
 from artstore.remotes.packs.places import Pack, Place
 from artstore.storage.lmdb_files import open_environment
@@ -102,10 +102,15 @@ class RangeCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the cache, and make it if it is missing; raise `RefusedError` on a network file system."""
+        """Open the cache, and make it if it is missing; raise `UnsupportedError` on a network file system."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        locate.refuse_unsafe_filesystem(folder)
+        kind = locate.shared_filesystem(folder)
+        if kind is not None:
+            raise UnsupportedError(
+                f"the cache of remotes in {folder} is on a {kind} file system, whose locks are unreliable",
+                hint="set XDG_CACHE_HOME to a folder on a local disk",
+            )
         beneath.make_folders(folder, folder / "index")
         self._env = open_environment(
             folder,

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from artstore import locate
+from artstore.errors import UnsupportedError
 from artstore.ids import content_id
 from artstore.remotes.lazy.cache import RangeCache, cache_of_user, folder_of_user
 from artstore.remotes.packs.located import FormPlace
 from artstore.remotes.packs.places import DATA, TREES, Pack, Place, new_pack
+from messages import raises
 
 REMOTE = b"a remote's uuid."
 
@@ -159,3 +162,11 @@ def test_a_forked_process_opens_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     assert cache_of_user().get([second[0]]) == [second[1]]
     assert folder_of_user() == tmp_path / "artfs" / "remote"
     assert folder_of_user().stat().st_mode & 0o077 == 0
+
+
+def test_a_shared_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks and maps are unreliable there; the error says how to have the cache elsewhere."""
+    monkeypatch.setattr(locate, "shared_filesystem", lambda path: "nfs4")
+    with raises(UnsupportedError, names=[str(tmp_path / "cache"), "nfs4"]) as caught:
+        RangeCache(tmp_path / "cache")
+    assert "XDG_CACHE_HOME" in caught.value.hint
