@@ -25,6 +25,7 @@ from artstore.namespaces.administration import Administration
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
 from artstore.queries.versions import Version
+from artstore.rows.views import require_local
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from artstore.queries.warming import Warmed
     from artstore.reclaim.collecting import GcReport
     from artstore.reclaim.reaper import Reaped
+    from artstore.records.catalogue import VersionRecord
 
 __all__ = ["ArtifactInfo", "Workspace", "init_workspace", "open_workspace"]
 
@@ -152,6 +154,12 @@ class Workspace(Administration):
             self.store, path, request, base=base, exclude=exclude, remove=remove, links=links, progress=progress
         )
 
+    def _local_version(self, ref: str) -> VersionRecord:
+        """Return the record of a version whose content the workspace has; raise `RefusedError` for another one."""
+        version = self.version(ref)
+        require_local(version.record, version.name)
+        return version.record
+
     def refer(
         self, uri: str, name: str, *, to: str = "", base: str | None = None, **options: Unpack[ReferOptions]
     ) -> Version:
@@ -174,7 +182,7 @@ class Workspace(Administration):
         """
         from artstore.changes.restoring import restore
 
-        return self._settled(restore(self.store, self.version(ref).record, options))
+        return self._settled(restore(self.store, self._local_version(ref), options))
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
@@ -315,7 +323,7 @@ class Workspace(Administration):
         """
         from artstore.changes.linking import link
 
-        return self._settled(link(self.store, self.version(ref).record, check_name(target), aliases))
+        return self._settled(link(self.store, self._local_version(ref), check_name(target), aliases))
 
     def lineage(self, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
         """Return what a version or run (``run:PROJECT/ID``) was made from, and what was made from it.

@@ -43,7 +43,7 @@ from artstore.records.trees import EARLIEST_NS
 from artstore.rows import catalogue, lineage, terms
 from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
 from artstore.rows.nodes import tree_view
-from artstore.rows.remotes import is_tracked
+from artstore.rows.pending import is_tracked
 from artstore.rows.settings import read_settings, refuse_protected
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction

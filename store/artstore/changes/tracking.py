@@ -19,6 +19,7 @@ from artstore.records.events import CounterpartEvent, RemoteEvent, TrackEvent
 from artstore.records.remotes import PENDING, Counterpart, RemoteRecord
 from artstore.rows import catalogue
 from artstore.rows import remotes as rows
+from artstore.rows.pending import is_tracked
 from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store
@@ -91,7 +92,7 @@ def forget_remote(store: Store, name: str, *, keep_local: bool = False) -> tuple
 
 def _number_pending(store: Store, transaction: WriteTransaction, number: int) -> Iterator[Change]:
     """Number the pending versions of an artifact, unless a remote does; yield what mounts have to drop."""
-    if rows.is_tracked(transaction, number):
+    if is_tracked(transaction, number):
         return
     for version in catalogue.versions_of(transaction, number):
         artifact = catalogue.artifact(transaction, number)

@@ -11,7 +11,12 @@ from artstore.records.tables import Table, key32, key64
 from artstore.rows import catalogue
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = ["renumber", "shown_aliases", "version_or_link"]
+__all__ = ["is_tracked", "renumber", "shown_aliases", "version_or_link"]
+
+
+def is_tracked(transaction: ReadTransaction, artifact: int) -> bool:
+    """Return whether an artifact tracks one of a remote, whose log then gives its versions their numbers."""
+    return next(iter(transaction.rows(Table.TRACKED, key64(artifact))), None) is not None
 
 
 def renumber(transaction: WriteTransaction, record: VersionRecord, number: int) -> VersionRecord:

@@ -44,7 +44,6 @@ __all__ = [
     "forget_counterpart",
     "forget_remote",
     "home_of",
-    "is_tracked",
     "note",
     "noted",
     "put_counterpart",
@@ -93,11 +92,6 @@ def tracked_in(transaction: ReadTransaction, uuid: bytes) -> dict[int, bytes]:
     """Return the uuid in a remote of each artifact that tracks it, by the artifact's number."""
     rows = ((parse_tracked_key(key), payload) for key, payload in transaction.rows(Table.TRACKED))
     return {artifact: payload for (artifact, remote), payload in rows if remote == uuid}
-
-
-def is_tracked(transaction: ReadTransaction, artifact: int) -> bool:
-    """Return whether an artifact tracks one of a remote, whose log then gives its versions their numbers."""
-    return next(iter(transaction.rows(Table.TRACKED, key64(artifact))), None) is not None
 
 
 def home_of(transaction: ReadTransaction, artifact: int) -> bytes | None:

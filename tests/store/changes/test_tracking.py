@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from artstore.changes import tracking
+from artstore.changes.deleting import delete, undelete
 from artstore.errors import ExistsError, NotFoundError, RefusedError
 from artstore.reclaim.compaction import compact_journal
 from artstore.records.remotes import PULLED, PUSHED, Counterpart, RemoteRecord
@@ -95,11 +96,11 @@ def test_rebuilding_and_compaction_keep_what_the_journal_has(known: Workspace) -
 def test_a_version_takes_its_rows_along(known: Workspace) -> None:
     """While a deleted version can be undeleted its counterpart stays, and it goes with the version."""
     serial = known.version("team/data:v0").record.serial
-    known.delete("team/data:v0")
+    delete(known.store, ["team/data:v0"])
     assert (serial, REMOTE) in tracking_of(known).versions
-    known.undelete("team/data:v0")
+    undelete(known.store, ["team/data:v0"])
     assert tracking_of(known).versions[serial, REMOTE] == Counterpart(b"0" * 16, 0, PUSHED)
-    known.delete("team/data:v0", now=True)
+    delete(known.store, ["team/data:v0"], now=True)
     assert (serial, REMOTE) not in tracking_of(known).versions
     assert_sound(known)
     assert contradictions(known.path) == []

@@ -73,6 +73,24 @@ def test_other_ways_to_make_versions(team: Team) -> None:
     assert fetched == {"data": [0, 1, 2], "other": [0, 1, 2, 3]}
 
 
+def test_what_is_only_in_the_remote_is_no_source(team: Team) -> None:
+    """A put, a link or a restore that would take content from there is refused by name, and works after a pull."""
+    machine = Workspace(clone(team.bucket.as_uri(), team.path / "clone"))
+    team.machines.append(machine)
+    machine.remotes.fetch()
+    calls = (
+        partial(team.put, machine, "more", base="v0"),
+        partial(machine.restore, "data:v0", new=True),
+        partial(machine.link, "data:v0", "other"),
+    )
+    for call in calls:
+        with raises(RefusedError, names=["data:v0"]):
+            call()
+    machine.remotes.pull("data:v0")
+    assert [call().name for call in calls] == ["data:v1", "data:v2", "other:v0"]
+    assert_sound(machine)
+
+
 def test_local_artifacts_are_numbered_here(team: Team) -> None:
     """What no remote has makes no pending versions."""
     version = team.put(team.machines[0], "x", name="mine")
