@@ -93,14 +93,19 @@ def test_rebuilding_and_compaction_keep_what_the_journal_has(known: Workspace) -
     assert_sound(again)
 
 
+def _delete(workspace: Workspace, *, now: bool = False) -> None:
+    """Delete the version as what follows a log does, which there is none of here."""
+    delete(workspace.store, ["team/data:v0"], force=False, now=now, dry_run=False, recursive=False)
+
+
 def test_a_version_takes_its_rows_along(known: Workspace) -> None:
     """While a deleted version can be undeleted its counterpart stays, and it goes with the version."""
     serial = known.version("team/data:v0").record.serial
-    delete(known.store, ["team/data:v0"])
+    _delete(known)
     assert (serial, REMOTE) in tracking_of(known).versions
     undelete(known.store, ["team/data:v0"])
     assert tracking_of(known).versions[serial, REMOTE] == Counterpart(b"0" * 16, 0, PUSHED)
-    delete(known.store, ["team/data:v0"], now=True)
+    _delete(known, now=True)
     assert (serial, REMOTE) not in tracking_of(known).versions
     assert_sound(known)
     assert contradictions(known.path) == []
