@@ -13,12 +13,13 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from artstore.workspace import open_workspace
 from crash.remote_bugs import BUGS
 from crash.remote_child import DATA_TARGET
 from crash.remote_world import Done, Machine, World, killing, opened_world
@@ -235,7 +236,7 @@ def run_point(stage: Stage, point: Point, tally: Tally, *, bug: str = "") -> Non
     if scene.complete or done.code == 0:
         wrong += world.faults([*scene.lasting, *told])
     again = machine.run(*stage.words, bug=bug)
-    if again.code != 0 and not _is_done_already(scene, done, again):
+    if again.code != 0 and not _is_done_already(scene, machine, again):
         wrong.append(f"the second run ended with {again.code}: {again.error.strip()}")
     wrong += world.faults(complete, complete=complete)
     if scene.is_push:
@@ -253,9 +254,16 @@ def _ended_well(done: Done, kills: bool) -> bool:
     return done.code == 0 or (done.code in (1, 3, 4, 5, 6) and done.error.count("artfs: ") >= 1)
 
 
-def _is_done_already(scene: Scene, done: Done, again: Done) -> bool:
-    """Return whether the first run had done it, so that the second is refused: a name or a folder that is in use."""
-    return scene.name in ("remote add", "clone") and again.code == 4
+def _is_done_already(scene: Scene, machine: Machine, again: Done) -> bool:
+    """Return whether the first run had done it, so that the second is refused: a name or a folder that is in use.
+
+    The remote is recorded at the end, so a clone without it has not been made.
+    """
+    if scene.name not in ("remote add", "clone") or again.code != 4:
+        return False
+    home = machine.home / "copy" if scene.name == "clone" else machine.workspace
+    with closing(open_workspace(home)) as workspace:
+        return [remote.name for remote in workspace.remotes.all()] == ["origin"]
 
 
 def _pushed_faults(stage: Stage, machine: Machine) -> list[str]:

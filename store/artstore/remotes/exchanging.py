@@ -164,15 +164,29 @@ class Fetched:
 def clone(url: str, path: Path, *, read_only: bool = False, anonymous: bool = False) -> Store:
     """Make a workspace at ``path`` that has the remote at ``url`` as ``origin`` and shows all that it has.
 
-    No content is read, and the store is not probed: its remote says what its probe found.
+    No content is read, and the store is not probed: its remote says what its probe found.  A workspace without
+    artifacts and remotes is taken: a clone that was killed leaves one.
 
     Raises `ExistsError` if the path is in use, `NotFoundError` if there is no remote, and what
     `artstore.remotes.adding.add` raises; nothing is made where the remote cannot be read.
     """
     objects, identity = open_remote(url, read_only=read_only, anonymous=anonymous)
-    store = create_workspace(path)
+    store = _new_workspace(path)
     join(store, DEFAULT, objects, identity, read_only=read_only, anonymous=anonymous)
     return store
+
+
+def _new_workspace(path: Path) -> Store:
+    """Make a workspace, or return the one at a path that nothing was put into yet."""
+    try:
+        return create_workspace(path)
+    except ExistsError:
+        with suppress(WorkspaceNotFoundError):
+            store = Store.open(path)
+            with store.snapshot() as snapshot:
+                if not catalogue.all_artifacts(snapshot.transaction) and not rows.all_remotes(snapshot.transaction):
+                    return store
+        raise
 
 
 def mounted_clone(url: str, *, anonymous: bool = False) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from artstore.creating import create_workspace
 from artstore.errors import ArtfsError, ExistsError, InvalidInputError, NotFoundError, RefusedError
 from artstore.objects import probing
 from artstore.objects.failures import UnreachableError
@@ -227,3 +228,16 @@ def test_what_cannot_be_cloned_leaves_nothing(full: Workspace, place: Path, tmp_
             clone(url, target)
         assert sorted(tmp_path.iterdir()) == before
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_clone_takes_an_empty_workspace(full: Workspace, place: Path, tmp_path: Path) -> None:
+    """A clone that was killed leaves one; one with an artifact, or a remote, is refused."""
+    full.remotes.push("data")
+    create_workspace(tmp_path / "killed").close()
+    other = Workspace(clone(place.as_uri(), tmp_path / "killed"))
+    assert names(other.remotes.pull("data").versions) == ["data:v2"]
+    other.close()
+    with raises(ExistsError, names=[str(tmp_path / "killed")]):
+        clone(place.as_uri(), tmp_path / "killed")
+    with raises(ExistsError):
+        clone(place.as_uri(), full.path)

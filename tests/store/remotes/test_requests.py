@@ -19,7 +19,7 @@ def test_pushes_and_reads_take_few_requests(
     workspace: Workspace, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For 1,000 files in 10 folders the bounds of 100,000, and where the tree decides, what such a tree needs."""
-    monkeypatch.setattr(adding, "probe", partial(probing.probe, threads=2, rounds=1))
+    monkeypatch.setattr(adding, "probe", partial(probing.probe, threads=1, rounds=1))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with FaultProxy(s3.endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
