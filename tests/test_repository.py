@@ -357,7 +357,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/cli/test_versions.py": ["artfs/cli/histories", "artfs/documents/histories"],
     "tests/fs/cli/test_remote.py": ["artfs/documents/remotes", "artfs/cli/exchange"],
     "tests/store/remotes/test_adding.py": ["artstore/namespaces/remotes"],
-    "tests/store/remotes/test_collecting.py": ["artstore/remotes/holdings", "artstore/remotes/usage"],
+    "tests/store/remotes/test_collecting.py": ["artstore/remotes/holdings"],
     "tests/store/remotes/test_deleting.py": [f"artstore/remotes/{name}" for name in ("everywhere", "following")],
     "tests/store/remotes/test_exchanging.py": ["artstore/remotes/connecting"],
     "tests/store/remotes/lazy/test_source.py": [

@@ -33,6 +33,7 @@ from artstore.remotes.log.entries import Transaction
 from artstore.remotes.log.operations import ORPHANS_DEPENDANTS, RELEASES_ALIASES, Alias, Delete, Operation, Undelete
 from artstore.remotes.log.state import DELETED, LIVE, State, VersionRow
 from artstore.remotes.log.voids import Reason, Void
+from artstore.remotes.showing import show
 from artstore.rows import catalogue
 from artstore.rows import remotes as rows
 from artstore.rows.settings import read_settings
@@ -106,6 +107,8 @@ def delete(
     deletion = local.delete(
         store, planned.versions, force=force, now=now, dry_run=False, recursive=False, cascade=cascade, reasons=told
     )
+    for each in done:
+        each.show()
     return replace(deletion, remotes=logged)
 
 
@@ -271,6 +274,10 @@ class _Deleting:
                 found[target.serial] = deleted_by(state, row, self._record.name)
         return found
 
+    def show(self) -> None:
+        """Let readers see what is there, once the local copies are gone."""
+        show(self._store, self._remote)
+
     def plan(self) -> RemoteDeletion:
         """Return what would be deleted, and the bytes that come back; raise what `run` would."""
         from artstore.remotes.holdings import Holdings
@@ -325,12 +332,14 @@ def undelete(store: Store, refs: Sequence[str]) -> list[Undeletion]:
             for uuid, there in rows.counterparts_of(snapshot.transaction, version.serial).items():
                 if uuid in known and there.way != PENDING:
                     targets.setdefault(uuid, []).append(_Target(ref, version.serial, there))
-    for uuid, some in targets.items():
-        _restore(store, uuid, known[uuid], some)
-    return local.undelete(store, refs)
+    remotes = [_restore(store, uuid, known[uuid], some) for uuid, some in targets.items()]
+    restored = local.undelete(store, refs)
+    for remote in remotes:
+        show(store, remote)
+    return restored
 
 
-def _restore(store: Store, uuid: bytes, record: RemoteRecord, targets: list[_Target]) -> None:
+def _restore(store: Store, uuid: bytes, record: RemoteRecord, targets: list[_Target]) -> Connection:
     if record.read_only:
         raise RefusedError(
             f"{targets[0].name} was deleted in the remote {record.name!r}, which was added for reading only",
@@ -345,6 +354,7 @@ def _restore(store: Store, uuid: bytes, record: RemoteRecord, targets: list[_Tar
     with store.write() as transaction:
         for target in reaped:
             tracking.forget_counterpart(store, transaction, target.serial, uuid)
+    return remote
 
 
 def _write_undeletes(store: Store, remote: Connection, targets: list[_Target]) -> None:

@@ -15,6 +15,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.remotes import PENDING
 from artstore.remotes.connection import Connection
 from artstore.remotes.log.state import LIVE, State, VersionRow
+from artstore.remotes.showing import show
 from artstore.rows import catalogue
 from artstore.rows import remotes as rows
 from artstore.rows.remotes import Tracking
@@ -69,6 +70,8 @@ def follow(store: Store, remote: Connection) -> Followed:
             followed.restored.append(name)
         except (RefusedError, NotFoundError):
             pass  # it is being reaped: a pull makes it local again
+    if followed.deleted or followed.restored:
+        show(store, remote)
     return followed
 
 

@@ -19,11 +19,12 @@ from artstore.remotes.holdings import LostSetError
 from artstore.remotes.log.appending import append
 from artstore.remotes.log.operations import Hold, Stage
 from artstore.remotes.log.state import DELETED, LIVE, REAPED, State
-from artstore.remotes.usage import RemoteUsage, remote_usage
+from artstore.remotes.usage import remote_usage
+from artstore.storage import lmdb_files
 from artstore.workspace import Workspace
 from messages import raises
 from store.objects.model_store import ModelStore
-from store.oracle import assert_sound, model_of
+from store.oracle import model_of
 from store.remotes.shared_bucket import SharedBucket
 
 NewWorkspace = Callable[[], AbstractContextManager[Workspace]]
@@ -113,6 +114,7 @@ def test_no_local_clock_is_asked(
     """A machine whose clock is wrong by years gives up and deletes at the same times as any other."""
     put(workspace, tmp_path, "a", 1)
     workspace.delete("a:v0")
+    monkeypatch.setattr(lmdb_files, "_remove_abandoned", lambda _: None)  # others' files are not as old as they seem
     for years in (-20, 20):
         monkeypatch.setattr(time, "time", lambda years=years: 1_800_000_000.0 + years * 31_536_000)
         monkeypatch.setattr(time, "time_ns", lambda years=years: int((1_800_000_000 + years * 31_536_000) * 1e9))
@@ -156,7 +158,7 @@ def test_a_push_while_a_collection_looks_is_seen(
 
 
 def test_a_push_that_was_about_to_use_what_is_given_up_sends_it_again(
-    workspace: Workspace, shared: SharedBucket, new_workspace: NewWorkspace, tmp_path: Path
+    shared: SharedBucket, new_workspace: NewWorkspace, tmp_path: Path
 ) -> None:
     """R1: at whichever request of the push the collection comes, and the objects are deleted afterwards."""
     given_up = 0
@@ -322,126 +324,6 @@ def test_old_checkpoints_go(workspace: Workspace, shared: SharedBucket, tmp_path
     assert collect(workspace).removed == 1
     saved = [name for name in shared.bucket.objects if name.startswith("state/0")]
     assert len(saved) == 2 and f"{64:020}" not in saved[0]
-
-
-class Killed(BaseException):
-    """Ends a collection at a request, as a signal does."""
-
-
-class _Killing(ModelStore):
-    """Kill the caller before a request, or after a write."""
-
-    def __init__(self, shared: SharedBucket, left: int, *, after: bool) -> None:
-        super().__init__(shared.bucket, step=lambda kind: None if after else self._count())
-        self._left = left
-        self._after = after
-
-    def _count(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise Killed
-
-    def create(self, name: str, body: bytes) -> bool:
-        found = super().create(name, body)
-        if self._after:
-            self._count()
-        return found
-
-    def delete(self, names: Iterable[str]) -> None:
-        for name in names:
-            super().delete([name])
-            if self._after:
-                self._count()
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_a_collection_that_is_killed_at_any_request_is_continued(
-    after: bool, workspace: Workspace, new_workspace: NewWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By another machine: the same objects are deleted in the end, and no others; half of them may be gone before."""
-    points = 0
-    for point in range(200):
-        shared = SharedBucket(monkeypatch)
-        with new_workspace() as here, new_workspace() as there:
-            shared.join(here)
-            shared.join(there)
-            put(here, tmp_path, "a", 1)
-            put(here, tmp_path, "a", 1, 2)
-            put(here, tmp_path, "kept", 2, 3)
-            here.delete("a:v0", "a:v1")
-            shared.bucket.now += WINDOW + 100
-            shared.store = _Killing(shared, point, after=after)
-            killed = False
-            try:
-                collect(here)
-                shared.bucket.now += WAIT_SECONDS + 1
-                collect(here)
-            except Killed:
-                killed = True
-            shared.store = ModelStore(shared.bucket)
-            if not killed:
-                break
-            points += 1
-            for _ in range(2):
-                collect(there)
-                shared.bucket.now += WAIT_SECONDS + 1
-            collect(there)
-            state = shared.connection(there).state
-            assert [row.state for row in sorted(state.versions.values(), key=lambda row: row.place)] == [
-                REAPED,
-                REAPED,
-                LIVE,
-            ]
-            usage = remote_usage(there.store)
-            assert (usage.condemned_bytes, usage.artifacts[0].name) == (0, "kept")
-            assert_whole(shared, new_workspace, "kept:v0")
-            shared.bucket.now += LEFT_SECONDS
-            collect(there)
-            shared.bucket.now += WAIT_SECONDS + 1
-            collect(there)
-            assert remote_usage(there.store).unused_bytes == 0
-            assert_sound(there)
-    assert points >= (3 if after else 15)
-
-
-def assert_equal_to_the_list(shared: SharedBucket, usage: RemoteUsage) -> None:
-    sizes = {name: len(body) for name, (body, _) in shared.bucket.objects.items()}
-    assert (usage.bytes, usage.objects) == (sum(sizes.values()), len(sizes))
-    kinds = (usage.living_bytes, usage.deleted_bytes, usage.condemned_bytes, usage.unused_bytes)
-    assert sum(kinds) + usage.log_bytes + usage.other_bytes == usage.bytes
-
-
-def test_usage_is_the_sum_of_the_list(workspace: Workspace, shared: SharedBucket, tmp_path: Path) -> None:
-    """In every state of a version; alone and shared by artifact; and when what is waiting is due."""
-    put(workspace, tmp_path, "a", 1, 2)
-    put(workspace, tmp_path, "b", 2, 3)
-    put(workspace, tmp_path, "c", 4)
-    shared.store.create(f"d/ab/{'ab' * 16}", b"left")
-    shared.store.create("d/foreign", b"foreign")
-    usage = remote_usage(workspace.store)
-    assert_equal_to_the_list(shared, usage)
-    by_name = {each.name: each for each in usage.artifacts}
-    assert by_name["a"].alone == 0 and by_name["b"].shared == by_name["a"].shared > 6000
-    assert by_name["b"].alone > 3000 and by_name["c"].shared == 0 and by_name["c"].logical == 3000
-    assert usage.living_bytes == by_name["a"].shared + by_name["b"].alone + by_name["c"].alone
-    assert (usage.unused_bytes, usage.other_bytes, usage.deleted_bytes) == (4, 7, 0)
-    before = shared.bucket.now
-    workspace.delete("c:v0")
-    usage = remote_usage(workspace.store)
-    assert usage.deleted_bytes == by_name["c"].alone and usage.deleted_due is not None
-    assert WINDOW <= usage.deleted_due.timestamp() - before < WINDOW + 60
-    assert_equal_to_the_list(shared, usage)
-    shared.bucket.now += WINDOW + 100
-    collect(workspace)
-    usage = remote_usage(workspace.store)
-    assert_equal_to_the_list(shared, usage)
-    assert (usage.condemned_bytes, usage.deleted_bytes) == (by_name["c"].alone, 0)
-    assert usage.condemned_due is not None and abs(usage.condemned_due.timestamp() - shared.bucket.now - WINDOW) < 60
-    shared.bucket.now += WAIT_SECONDS + 1
-    collect(workspace)
-    usage = remote_usage(workspace.store)
-    assert_equal_to_the_list(shared, usage)
-    assert (usage.condemned_bytes, usage.condemned_due) == (0, None)
 
 
 def test_many_versions_are_given_up_in_several_entries(

@@ -19,6 +19,7 @@ from artstore.remotes.following import follow
 from artstore.remotes.log.appending import append
 from artstore.remotes.log.operations import Alias, Condemn, Hold
 from artstore.remotes.log.state import DELETED, LIVE, REAPED, State, VersionRow
+from artstore.rows.views import is_lazy
 from artstore.workspace import Workspace
 from messages import raises
 from store.objects.model_store import ModelStore
@@ -61,7 +62,8 @@ def pulled(shared: SharedBucket, workspace: Workspace) -> Workspace:
 
 
 def numbers(workspace: Workspace, name: str = "data") -> list[int]:
-    return [version.number for version in workspace.versions(name)]
+    """Return the numbers of the living versions of which there is a copy here."""
+    return [version.number for version in workspace.versions(name) if not is_lazy(version.record)]
 
 
 def test_a_deletion_is_for_all_machines(
