@@ -65,7 +65,7 @@ ALLOWED: Final = {
     "store/artstore/drafting/batches.py": {"content.read_bytes", "tempfile.NamedTemporaryFile"},
     "store/artstore/drafting/gathering.py": {"os.path.getsize"},
     "store/artstore/queries/explaining.py": {"os.path.realpath", "os.path.lexists"},
-    "store/artstore/queries/resolving.py": {"os.path.lexists"},
+    "store/artstore/queries/resolving.py": {"os.path.isdir", "os.path.lexists"},
     "store/artstore/objects/opening.py": {"os.path.realpath"},
     "store/artstore/queries/mounted.py": {"os.path.realpath", "os.getxattr"},
     "store/artstore/references/local.py": {"os.open"},
