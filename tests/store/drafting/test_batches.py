@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from artstore import daemon_requests
 from artstore.changes.committing import Commit
+from artstore.daemon_requests import Change
+from artstore.daemons import DaemonInfo
 from artstore.drafting import batches
 from artstore.drafting.batches import Included, NewVersion, VersionBatch
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
@@ -184,3 +187,20 @@ def test_a_forked_child_leaves_the_batch_to_its_parent(workspace: Workspace) -> 
     assert os.waitpid(pid, 0)[1] == 0
     assert [version.name for version in batch.commit()] == ["a:v0"]
     nothing_left_over(workspace)
+
+
+def test_mounts_are_notified_of_each_name_once(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All versions of a batch change the same folders above them."""
+    noted: list[tuple[str, list[str]]] = []
+
+    def notify(run_dir: Path, changes: list[Change]) -> list[DaemonInfo]:
+        noted.extend((change.directory, list(change.names)) for change in changes)
+        return []
+
+    monkeypatch.setattr(daemon_requests, "notify", notify)
+    with workspace.drafts.batch("p/q/0") as batch:
+        for number in range(3):
+            batch.add(new(f"p/q/{number}", {"f": b"%d" % number}))
+        batch.commit()
+    below = [(f"p/q/{number}", ["v0", "latest"]) for number in range(3)]
+    assert sorted(noted) == sorted([("", ["p"]), ("p", ["q"]), ("p/q", ["0", "1", "2"]), *below])

@@ -15,6 +15,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.tables import Table, key32, key64
 from artstore.rows import catalogue
 from artstore.storage import manifest
+from artstore.storage.manifest import ReadTransaction
 from artstore.workspace import Workspace
 
 NewWorkspace = Callable[[], AbstractContextManager[Workspace]]
@@ -55,6 +56,28 @@ def test_names_are_a_tree(new_workspace: NewWorkspace, names: list[str]) -> None
             numbers = {catalogue.find_name(transaction, name).number for name in everything}  # type: ignore[union-attr]
             assert len(numbers) == len(everything)
             assert catalogue.find_name(transaction, "nothing") is None
+
+
+def test_a_listing_reads_the_record_of_each_child_once(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is below the children and beside their project; that a project is not empty shows its first child."""
+    reads: list[int] = []
+    read = ReadTransaction.get_numbered
+
+    def counted(self: ReadTransaction, table: Table, number: int) -> bytes | None:
+        reads.append(number)
+        return read(self, table, number)
+
+    with manifest.write(workspace.path) as transaction:
+        for number in range(40):
+            catalogue.ensure_artifact(transaction, f"many/{number}/a/b", 7)
+            catalogue.ensure_artifact(transaction, f"other/{number}", 7)
+        monkeypatch.setattr(ReadTransaction, "get_numbered", counted)
+        found = catalogue.names_in(transaction, "many")
+        assert len(found) == len(reads) == len(set(reads)) == 40 and {each.created_ns for each in found} == {7}
+        gone = catalogue.find_name(transaction, "other/0")
+        assert gone is not None
+        reads.clear()
+        assert catalogue.retire(transaction, gone) == ["other/0"] and reads == []
 
 
 def record(artifact: int, serial: int, number: int) -> VersionRecord:
