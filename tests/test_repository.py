@@ -359,7 +359,7 @@ TESTED_ELSEWHERE = {
     "tests/store/remotes/test_adding.py": ["artstore/namespaces/remotes"],
     "tests/store/remotes/test_collecting.py": ["artstore/remotes/holdings"],
     "tests/store/remotes/test_deleting.py": [f"artstore/remotes/{name}" for name in ("everywhere", "following")],
-    "tests/store/remotes/test_exchanging.py": ["artstore/remotes/connecting"],
+    "tests/store/remotes/test_exchanging.py": ["artstore/remotes/dropping", "artstore/remotes/connecting"],
     "tests/store/remotes/lazy/test_source.py": [
         f"artstore/{name}"
         for name in (

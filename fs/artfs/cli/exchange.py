@@ -15,6 +15,7 @@ from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
+    from artstore.namespaces.remotes import Remotes
     from artstore.remotes.exchanging import Fetched, OnProgress, OnVersion, Transferred
 
 __all__ = ["clone", "fetch", "pull", "push"]
@@ -166,21 +167,32 @@ def _print_fetched(fetched: Fetched) -> None:
 @click.argument("reference", metavar="[REF]", required=False)
 @click.argument("remote", metavar="[REMOTE]", required=False, type=REMOTE)
 @click.option("--all", "every", is_flag=True, help="Pull all living versions of all artifacts.")
-def pull(session: Session, reference: str | None, remote: str | None, every: bool) -> None:
+@click.option("--drop", is_flag=True, help="Give local copies back: remove them here, for good.")
+def pull(session: Session, reference: str | None, remote: str | None, every: bool, drop: bool) -> None:
     """Make versions of a remote local.
 
     REF is NAME (the latest version), NAME:v3, NAME:ALIAS or a quoted NAME:GLOB. REMOTE is by default the remote called
     origin, or the only one. The whole version is fetched, verified and kept until it is deleted here, with the number,
     description, metadata, tags and aliases that it has there. Content that this workspace has is not fetched.
 
+    With --drop, REF is NAME:v3, NAME:ALIAS or NAME:v0..v9, and the copies here are removed, without an undelete window.
+    The versions stay in the remote, are listed as before, and are read from there. A version that the remote does not
+    have is refused.
+
     \b
     Examples:
       artfs pull imagenet
       artfs pull 'team/model:*' backup
       artfs pull --all
+      artfs pull --drop imagenet:v3
     """
+    if drop and every:
+        raise click.UsageError("--drop needs the versions to give back, not --all")
     refs, remote = _chosen(reference, remote, every, "version of the remote")
     remotes = session.open().remotes
+    if drop:
+        _drop(session, remotes, refs, remote)
+        return
     with _shown(None if session.json else _show_pulled) as (show, progress):
         pulled = remotes.pull(refs, remote, every=every, on_version=show, progress=progress)
     if session.json:
@@ -194,6 +206,18 @@ def pull(session: Session, reference: str | None, remote: str | None, every: boo
     local = len(pulled.versions) - new
     rest = f", {counted(local, 'version')} local already" if local else ""
     warn(f"{counted(new, 'version')} pulled from {pulled.remote}{rest}")
+
+
+def _drop(session: Session, remotes: Remotes, refs: list[str], remote: str | None) -> None:
+    names = remotes.drop(refs, remote)
+    if session.json:
+        from artfs.documents.remotes import DropDocument
+
+        write_document(DropDocument(names))
+        return
+    for name in names:
+        write_line(name)
+    warn(f"{counted(len(names), 'copy', 'copies')} given back; they are read from the remote")
 
 
 def _show_pulled(version: Transferred) -> None:

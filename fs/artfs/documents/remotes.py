@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CloneDocument",
     "DeletedVersionItem",
+    "DropDocument",
     "FetchDocument",
     "PullDocument",
     "PushDocument",
@@ -128,6 +129,14 @@ class PushDocument(Document):
     def of(cls, pushed: Pushed) -> PushDocument:
         """Return the document of a push."""
         return cls.from_attributes(pushed, versions=[TransferredItem.from_attributes(one) for one in pushed.versions])
+
+
+@dataclass(frozen=True, slots=True)
+class DropDocument(Document):
+    """The versions whose local copies were removed (``artfs pull --drop``)."""
+
+    schema: ClassVar[str] = "artfs.drop/1"
+    versions: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

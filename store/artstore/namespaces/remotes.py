@@ -184,3 +184,12 @@ class Remotes:
 
         given = texts_of([refs], "the versions to pull") if refs else []
         return pull(self._store, given, remote, every=every, on_version=on_version, progress=progress)
+
+    def drop(self, refs: str | Sequence[str], remote: str | None = None) -> list[str]:
+        """Remove local versions that a remote has; return their names.  They are read from the remote again.
+
+        Raises `RefusedError` for a version that the remote lacks or that another local one was made from.
+        """
+        from artstore.remotes.dropping import drop
+
+        return drop(self._store, texts_of([refs], "the versions to give back"), remote)

@@ -106,6 +106,7 @@ TABLE = [
     ("push --all --dry-run", "push"),
     ("fetch", "fetch"),
     ("pull x:v0 origin", "pull"),
+    ("pull --drop given:v0 origin", "drop"),
     ("clone {origin} {tmp}/clone", "clone"),
     ("rm x:v1 --force", "rm"),
     ("undelete x:v2", "undelete"),
@@ -170,7 +171,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(3):
             (data / "number").write_text(str(number))
             workspace.put(data, "x", type="dataset", metadata={"k": number}, aliases=["clean"] if number == 1 else [])
-        workspace.remotes.push("x:v0")
+        workspace.put(data / "run.sh", "given")
+        workspace.remotes.push(["x:v0", "given:v0"])
         workspace.delete("x:v2")
         with api.init(project="p", id="one", job_type="train", config={"lr": 0.5}) as run:
             run.use_artifact("x:v0")

@@ -16,6 +16,7 @@ from artstore.objects.folders import Folder
 from artstore.progress import Progress
 from artstore.remotes import adding
 from artstore.remotes.exchanging import Transferred, clone
+from artstore.rows.views import is_lazy
 from artstore.workspace import Workspace
 from messages import raises
 from store.oracle import assert_sound, model_of
@@ -241,3 +242,21 @@ def test_a_clone_takes_an_empty_workspace(full: Workspace, place: Path, tmp_path
         clone(place.as_uri(), tmp_path / "killed")
     with raises(ExistsError):
         clone(place.as_uri(), full.path)
+
+
+def test_a_copy_is_given_back(full: Workspace, cloned: Workspace, tmp_path: Path) -> None:
+    """It is gone here at once, is read from the remote again, and can be pulled; what is only here is refused."""
+    cloned.remotes.pull(["data:v1", "data:v2"])
+    before = contents(cloned, "data:v1")
+    assert cloned.remotes.drop("data:clean") == ["data:v1"]
+    assert [is_lazy(version.record) for version in cloned.versions("data")] == [True, True, False]
+    assert contents(cloned, "data:clean") == before
+    assert cloned.remotes.fetch().artifacts[0].versions == [0, 1, 2]
+    assert_sound(cloned)
+    assert [one.is_new for one in cloned.remotes.pull("data:v1").versions] == [True]
+    assert contents(cloned, "data:v1") == before
+    (tmp_path / "mine").write_bytes(b"mine")
+    cloned.put(tmp_path / "mine", "mine")
+    with raises(RefusedError, names=["mine:v0", "origin"]):
+        cloned.remotes.drop("mine:v0")
+    assert cloned.version("mine").read_bytes("mine") == b"mine"
