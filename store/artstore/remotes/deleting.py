@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,9 +19,10 @@ from artstore.changes import deleting as local
 from artstore.changes import tracking
 from artstore.changes.deleting import Cascade, Deletion, RemoteDeletion, Undeletion
 from artstore.clock import utc
-from artstore.errors import BusyError, OutsideError, RefusedError
+from artstore.errors import BusyError, InvalidInputError, InvalidNameError, NotFoundError, OutsideError, RefusedError
 from artstore.names import parse_reference
 from artstore.objects.failures import UnknownOutcomeError
+from artstore.queries.resolving import version_of_reference
 from artstore.records.catalogue import VersionRecord
 from artstore.records.remotes import PENDING, Counterpart, RemoteRecord
 from artstore.remotes.connecting import connect, note_position
@@ -37,6 +38,7 @@ from artstore.remotes.showing import show
 from artstore.rows import catalogue
 from artstore.rows import remotes as rows
 from artstore.rows.settings import read_settings
+from artstore.rows.views import is_lazy
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -89,9 +91,13 @@ def delete(
     Raises `RefusedError` for what another machine has done meanwhile, naming who and when, and for a remote that is
     read-only; `OutsideError` and its kinds if a remote does not answer.
     """
-    planned = local.delete(
-        store, refs, force=force, now=now, dry_run=True, recursive=recursive, cascade=cascade, reasons=reasons
-    )
+    try:
+        planned = local.delete(
+            store, refs, force=force, now=now, dry_run=True, recursive=recursive, cascade=cascade, reasons=reasons
+        )
+    except NotFoundError:
+        _refuse_shown(store, refs)
+        raise
     targets = _tracked(store, planned.versions)
     with store.snapshot() as snapshot:
         window_ns = int(read_settings(snapshot.transaction).undelete_seconds * _SECOND)
@@ -110,6 +116,18 @@ def delete(
     for each in done:
         each.show()
     return replace(deletion, remotes=logged)
+
+
+def _refuse_shown(store: Store, refs: Iterable[str]) -> None:
+    """Raise `RefusedError` for a version that readers see, and of which there is no copy here."""
+    for ref in refs:
+        with suppress(NotFoundError, InvalidInputError, InvalidNameError):
+            version = version_of_reference(store, ref)
+            if is_lazy(version.record):
+                raise RefusedError(
+                    f"{version.name} is in a remote only, and this workspace deletes versions of which it has a copy",
+                    hint=f"make it local first: artfs pull {version.name}",
+                )
 
 
 def delete_expired(store: Store, refs: Sequence[str], **options: Any) -> Deletion:

@@ -400,3 +400,17 @@ def test_a_store_without_a_clock_opens_no_window(workspace: Workspace, shared: S
         workspace.delete("data:v0")
     workspace.delete("data:v0", now=True)
     assert rows(shared, workspace)[0].due_ns == 0
+
+
+def test_a_version_without_a_copy_is_pulled_first(
+    workspace: Workspace, shared: SharedBucket, new_workspace: NewWorkspace
+) -> None:
+    """Readers see it; the error says what to do, and the deletion works then."""
+    with new_workspace() as there:
+        shared.join(there)
+        there.remotes.fetch()
+        with hinted(RefusedError, names=["data:v0"], hint="artfs pull data:v0"):
+            there.delete("data:v0")
+        there.remotes.pull("data:v0")
+        there.delete("data:v0")
+        assert rows(shared, there)[0].state == DELETED
