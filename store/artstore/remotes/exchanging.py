@@ -200,7 +200,8 @@ def mounted_clone(url: str, *, anonymous: bool = False) -> Path:
     path = folder_of_user().with_name("mounts") / name
     try:
         store = Store.open(path)
-    except WorkspaceNotFoundError:
+        choose(store, None)
+    except NotFoundError:  # there is none, or one whose clone was killed
         with suppress(ExistsError):  # another process makes it at this moment
             store = clone(url, path, read_only=True, anonymous=anonymous)
             with store.write() as transaction:

@@ -124,6 +124,7 @@ def test_from_a_push_to_a_clone(artfs: Run, bucket: Path, tmp_path: Path, monkey
     refused(artfs("mount", bucket.as_uri(), "none"), code=3, names=["none"])
     refused(artfs("mount", (tmp_path / "nothing").as_uri(), "mnt"), code=3, names=["nothing"])
     shown = mounted_clone(bucket.as_uri())
+    open_workspace(shown).remotes.remove("origin")  # as a killed clone leaves it
     assert mounted_clone(bucket.as_uri()) == shown
     assert artfs("-w", shown, "cat", "data:v0/file").text == "text"
     refused(artfs("-w", shown, "put", tmp_path / "file", "mine"), code=4, names=["artfs clone"])
