@@ -141,6 +141,11 @@ OBSERVED: dict[tuple[str, str], Observe] = {
     ("Workspace.put", "aliases"): changed(lambda ws, value: ws.put("x", "d", aliases=value)),
     ("Workspace.put", "exclude"): changed(lambda ws, value: ws.put("x", "d", exclude=value)),
     ("Workspace.put", "remove"): changed(lambda ws, value: ws.put("x/keep", "d", base="latest", remove=value)),
+    ("Workspace.preview", "aliases"): lambda ws, value: ws.preview("x", "d", aliases=value).number,
+    ("Workspace.preview", "exclude"): lambda ws, value: list(ws.preview("x", "d", exclude=value).difference),
+    ("Workspace.preview", "remove"): lambda ws, value: list(
+        ws.preview("x/keep", "d", base="latest", remove=value).difference
+    ),
     ("Workspace.refer", "aliases"): changed(lambda ws, value: ws.refer("artfs://d", "r", aliases=value)),
     ("Workspace.restore", "aliases"): changed(lambda ws, value: ws.restore("d:v0", aliases=value)),
     ("Workspace.find", "where"): lambda ws, value: [version.name for version in ws.find(where=value)],

@@ -66,7 +66,7 @@ def config(session: Session, key: str | None, values: tuple[str, ...], owner: st
     The other keys are settings of yours, not of the workspace. The cache holds what was read from
     remotes, for all your workspaces; the parts that were read longest ago go first.
 
-    
+    \b
       cache                          show what the cache takes, and its limit
       cache SIZE                     change the limit, such as 50GB
 
@@ -87,16 +87,18 @@ def config(session: Session, key: str | None, values: tuple[str, ...], owner: st
     """
     if key == _ROOTS:
         _reference_roots(session, *values)
-        return
-    if key == _REMOTE_CACHE:
+    elif key == _REMOTE_CACHE:
         _remote_cache(session, *values)
-        return
-    if len(values) > 1:
+    elif len(values) > 1:
         raise click.UsageError(f"too many values for {key}: {' '.join(values[1:])}")
-    value = values[0] if values else None
-    if key == _SHARED:
-        _share(session, value, owner)
-        return
+    elif key == _SHARED:
+        _share(session, next(iter(values), None), owner)
+    else:
+        _setting(session, key, next(iter(values), None), owner)
+
+
+def _setting(session: Session, key: str | None, value: str | None, owner: str | None) -> None:
+    """Print all settings or one, or change one."""
     if owner is not None:
         from artstore.privileges import Owner
 

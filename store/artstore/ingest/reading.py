@@ -353,13 +353,8 @@ def read_windows(
         length = len(carried) + min(WINDOW, left)
         view = room.take(length)
         view[: len(carried)] = carried
-        filled = len(carried)
-        while filled < length:
-            got = os.readv(fd, [view[filled:]])
-            left -= got
-            if not got:
-                break
-            filled += got
+        filled = _filled(fd, view, len(carried))
+        left -= filled - len(carried)
         at_end = filled < length or not left
         fresh = view[len(carried) : filled]
         if not cut:
@@ -380,6 +375,16 @@ def read_windows(
         start = ends[-1] if ends else 0
         carried = view[start:filled]
         yield Window(fresh, _submit_groups(pool, work, view, ends), ident)
+
+
+def _filled(fd: int, view: memoryview, filled: int) -> int:
+    """Read into a view from ``filled`` on; return up to where, which is its end unless the file ends before."""
+    while filled < len(view):
+        got = os.readv(fd, [view[filled:]])
+        if not got:
+            break
+        filled += got
+    return filled
 
 
 def _submit_groups(
