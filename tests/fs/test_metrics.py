@@ -55,7 +55,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_the_figures_of_a_workspace(workspace: Workspace) -> None:
-    """They are those of `usage`; nothing is said of mounts that are not there."""
+    """They are those of `usage`; without mounts, there are no figures of mounts."""
     values = parsed(text_of(families(workspace)))
     usage = workspace.usage()
     label = frozenset({("workspace", str(workspace.path))})

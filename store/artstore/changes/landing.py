@@ -41,7 +41,7 @@ def land(
 def merge(
     store: Store, transaction: WriteTransaction, version: VersionRecord, into: VersionRecord
 ) -> tuple[VersionRecord, list[Change]]:
-    """Let a pending version go that equals another version of its artifact; return that, and what mounts have to drop.
+    """Drop a pending version that equals another one of its artifact; return that, and what mounts have to drop.
 
     Its aliases, runs and lineage go to the other version, and its label leads there.  It is deleted like any version:
     what is open stays readable.

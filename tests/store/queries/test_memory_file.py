@@ -86,7 +86,7 @@ def held(version: Version) -> Iterator[io.BufferedReader]:
 def test_the_version_is_in_use_until_the_file_is_closed(
     workspace: Workspace, version: Version, held: io.BufferedReader
 ) -> None:
-    """The content of a deleted version stays, and so does what the reaper is told of its readers."""
+    """The content of a deleted version stays, and the reaper still counts its readers."""
     serial = version.record.serial
     workspace.delete("x:v0", now=True)
     workspace.gc(now=True)

@@ -121,7 +121,7 @@ class Fleet:
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Let one machine act, and another one beside it at times; then compare."""
+        """Run one machine, and at times another one in between; then compare."""
         chance = self.chance
         if chance.random() < 0.25:
             hours = chance.choice((0.5, 5, 13, 25, 25, 100))

@@ -42,7 +42,7 @@ class SharedBucket:
         self.by = "ada@lab"
 
     def join(self, workspace: Workspace, *, read_only: bool = False) -> None:
-        """Let a workspace know the remote as ``origin``."""
+        """Add the remote to a workspace as ``origin``."""
         identity = read_identity(self.store)
         assert identity is not None
         record_remote(workspace.store, identity.uuid, RemoteRecord("origin", URL, read_only, 1))

@@ -1,4 +1,4 @@
-"""Names and aliases that several machines change: the log decides, and the loser is told."""
+"""Names and aliases that several machines change: the log decides, and the second machine prints what the first did."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def aliases(machine: Workspace, name: str = "data") -> dict[str, int]:
 
 
 def test_changes_go_there_and_come_here(team: Team) -> None:
-    """Set, moved and removed aliases, of versions that are there already; nobody is told of anything."""
+    """Set, moved and removed aliases, of versions that are there already; no machine prints a conflict."""
     one, two = team.machines
     assert aliases(two) == {"best": 0}
     one.aliases.set("data:v1", "best", "new")
@@ -136,7 +136,7 @@ def test_what_is_not_here_is_left_alone(team: Team) -> None:
 
 
 def test_renames(team: Team) -> None:
-    """A rename goes there and comes here; the second of two is told, and has the first one's name."""
+    """A rename goes there and comes here; the second of two prints the first, and takes that name."""
     one, two = team.machines
     one.rename("data", "team/data")
     assert one.remotes.push("team/data").lost == []
@@ -231,7 +231,7 @@ def test_a_push_of_changes_that_is_killed_goes_on(team: Team, after: bool, monke
 
 
 def test_the_first_description_wins(team: Team) -> None:
-    """The other machine is told, has that one, and can change it then."""
+    """The other machine prints it, takes it, and can change it then."""
     one, two = team.machines
     one.tags.add("data:v1", "of one")
     two.tags.add("data:v1", "of two")

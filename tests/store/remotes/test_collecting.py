@@ -209,7 +209,7 @@ def test_objects_of_pushes_that_never_ended(workspace: Workspace, shared: Shared
     shared.bucket.now += WAIT_SECONDS + 1
     assert collect(workspace).deleted == 2
     assert not {*names, "probe/rest"} & shared.bucket.objects.keys()
-    assert "d/foreign" in shared.bucket.objects, "it is nobody's, and stays"
+    assert "d/foreign" in shared.bucket.objects, "it belongs to no push, and stays"
 
 
 def test_holds_and_stages_keep_objects(workspace: Workspace, shared: SharedBucket, tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_other_metadata_make_a_version(team: Team) -> None:
 
 
 def test_if_latest(team: Team) -> None:
-    """The loser is told who pushed what and when, and nothing is sent."""
+    """The second machine prints who pushed what and when, and sends nothing."""
     one, two = team.machines[0], team.join()
     team.put(two, "of two", push=False)
     team.put(two, "of two again", push=False)

@@ -103,7 +103,7 @@ def test_numbers_of_spans_are_kept_and_never_given_twice(cache: RangeCache, tmp_
 
 
 def test_one_process_of_several_fetches(cache: RangeCache) -> None:
-    """While a range is fetched, whoever wants it waits, and finds it."""
+    """While a range is fetched, other readers of it wait, and find it."""
     item = ranges(1)[0]
     fetched: list[int] = []
     ready = threading.Barrier(8)
