@@ -109,6 +109,7 @@ from artstore.records.statblocks import (
     parse_trailer,
 )
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+from artstore.records.views import SpanPlace, ViewedPlace, decode_viewed, encode_viewed
 from artstore.remotes.log import checkpoints, condemn_lists, entries
 from artstore.rows import lineage, nodes
 from artstore.rows.runs import pack_rows, unpack_rows
@@ -404,6 +405,7 @@ def _log_entry(data: bytes) -> entries.Entry:
 
 _STORY: Final = told_story()
 _LOG_ENTRIES: Final = [data for data, folded in zip(_STORY.entries, _STORY.folded, strict=True) if folded.entry]
+_SPAN: Final = SpanPlace(b"t" * 16, 40, 500, _digest(3))
 _HINT: Final = checkpoints.Hint(64, _digest(1), tuple(_LOG_ENTRIES[:3]))
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -431,6 +433,11 @@ CODECS: Final[dict[str, Codec]] = {
     ),
     "free": Codec(
         _keyed(decode_free, 8), _join(encode_free), [b"".join(encode_free(Free(1, 2, 30, 20)))], is_exact=False
+    ),
+    "viewed place": Codec(
+        decode_viewed,
+        encode_viewed,
+        [encode_viewed(ViewedPlace(b"r" * 16, b"u" * 16, _SPAN, 3, 2, 10, record)) for record in (None, _SPAN)],
     ),
     "sealed row": Codec(partial(unseal, 3, _KEY), partial(seal, 3, _KEY), [seal(3, _KEY, b"payload")]),
     "sealed node": Codec(

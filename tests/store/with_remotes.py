@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from artstore.changes import tracking
 from artstore.records.remotes import ENTRY, PENDING, PUSHED, ContentPlace, Counterpart, RemoteRecord
-from artstore.rows import catalogue, remotes
+from artstore.records.tables import key64
+from artstore.rows import catalogue, remotes, views
 from artstore.workspace import Workspace
 
 
@@ -25,3 +26,4 @@ def live_with_remotes(workspace: Workspace, name: str) -> None:
         remotes.note(transaction, remote, ord("d"), b"d" * 16)
         place = ContentPlace(ord("d"), b"d" * 16, 40, 500)
         remotes.put_place(transaction, remote, ord("c"), b"c" * 32, place)
+        views.write_views(transaction, {}, {views.SHOWN + remote: key64(3)})  # all that is there is here too

@@ -10,10 +10,10 @@ __all__ = ["metrics"]
 
 @subcommand("metrics", as_json=False)
 def metrics(session: Session) -> None:
-    """Print the figures of the workspace and its mounts for Prometheus.
+    """Print figures for Prometheus.
 
-    The output is in Prometheus' text format, for the textfile collector of node_exporter: write it to a temporary file,
-    and rename that.
+    They are those of the workspace and of its mounts. The output is in Prometheus' text format, for the textfile
+    collector of node_exporter: write it to a temporary file, and rename that.
 
     \b
     Example:

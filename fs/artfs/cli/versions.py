@@ -23,7 +23,6 @@ from artfs.cli.session import Session, subcommand
 from artfs.cli.terminal import styled
 from artfs.documents.encoding import exact_name, from_nanoseconds
 from artstore.names import version_label
-from artstore.queries.resolving import looks_like_path
 
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
@@ -68,11 +67,11 @@ def show(session: Session, reference: str) -> None:
 @click.argument("name", metavar="NAME|NAME:/PATH", type=NAME_OR_PATH)
 @click.option("-n", "--limit", "number", type=click.IntRange(min=1), metavar="N", help="List only the newest N.")
 def log(session: Session, name: str, number: int | None) -> None:
-    """List the versions of an artifact, or the contents of one file in them, newest first.
+    """List the versions of an artifact, or those of one file.
 
-    The last column says who made a version, and from which git commit ('+': files differed from it). Deleted versions
-    are marked with the time until which 'artfs undelete' can restore them; versions marked only
-    'deleted' cannot be restored.
+    They are listed newest first. The last column says who made a version, and from which git commit ('+': files
+    differed from it). Deleted versions are marked with the time until which 'artfs undelete' can restore them; versions
+    marked only 'deleted' cannot be restored.
 
     With a path, each distinct content of the file or folder is listed once, with the living versions that have it, and
     since when. Under a mount the same contents are links in NAME/.history/PATH.
@@ -83,6 +82,8 @@ def log(session: Session, name: str, number: int | None) -> None:
       artfs log imagenet:/train/labels.csv
     """
     workspace = session.open()
+    from artstore.queries.resolving import looks_like_path
+
     if ":" in name or looks_like_path(name):
         show_history(session, workspace.history(name), number)
         return
@@ -165,7 +166,7 @@ def diff(session: Session, old: str, new: str, stat: bool, name_only: bool) -> N
 
 
 def _resolved(workspace: Workspace, reference: str) -> str:
-    if looks_like_path(reference) and workspace.is_folder(reference):
+    if workspace.is_folder(reference):
         return exact_name(os.path.abspath(os.path.expanduser(os.fsencode(reference))))
     version, path = workspace.resolve(reference)
     return f"{version.name}/{exact_name(path)}" if path else version.name

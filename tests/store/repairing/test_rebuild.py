@@ -110,8 +110,9 @@ def test_what_comes_next_goes_on(lived: Workspace, tmp_path: Path) -> None:
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
     new = aged(write_folder(tmp_path / "new", {b"a": ("file", b"new")}))
-    versions = [ws.put(new, name) for name in ("team/vision/data", "alone", "gone/away")]
-    assert [version.name for version in versions] == ["team/vision/data:v3", "alone:v2", "gone/away:v1"]
+    versions = [ws.put(new, name, push=False) for name in ("team/vision/data", "alone", "gone/away")]
+    assert [version.name for version in versions] == ["team/vision/data:p1", "alone:v2", "gone/away:v1"]
+    assert ws.next_version("team/vision/data") == 3  # the log of its remote gives the next one
     assert min(version.record.serial for version in versions) > max(*serials, 6)
     assert_sound(ws)
 

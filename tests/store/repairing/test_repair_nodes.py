@@ -130,7 +130,7 @@ def test_a_lost_chunk_is_reaped_with_its_version(lived: Workspace) -> None:
         payload = node_payload(snapshot.transaction, node)
     flip_bit(lived, node_extent(payload))
     repair(lived.store, [node])
-    lived.delete("alone:v1", "team/vision/data:v1", now=True, force=True)
+    lived.delete("alone:v1", "team/vision/data:v1", now=True, force=True, local=True)
     lived.gc(now=True)
     lived.gc(now=True)
     assert leftovers(lived) == []

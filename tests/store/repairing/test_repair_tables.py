@@ -60,7 +60,7 @@ def test_a_sound_workspace_is_left_alone(lived: Workspace) -> None:
 
 def test_a_deleted_version_can_still_be_undeleted(lived: Workspace) -> None:
     """Its record comes back from the journal, its place on the deadlist from the record."""
-    lived.delete("team/vision/data:v1", force=True)
+    lived.delete("team/vision/data:v1", force=True, local=True)
     with lived.store.write() as transaction:
         rows_spoilt(Table.VERSIONS)(lived, transaction)
     repair(lived.store)

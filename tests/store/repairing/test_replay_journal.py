@@ -62,7 +62,7 @@ def test_both_ways_lead_to_the_same(lived: Workspace) -> None:
 
 def test_a_deleted_version_is_not_among_the_living(lived: Workspace) -> None:
     """Living ones come in the order of their creation; a deleted one that can be undeleted stays deleted."""
-    lived.delete("team/vision/data:v1", force=True)
+    lived.delete("team/vision/data:v1", force=True, local=True)
     living = read_journal(journal_of(lived), Report()).living
     assert [version.made.serial for _, _, version in living] == sorted(version.made.serial for _, _, version in living)
     names = {
