@@ -244,7 +244,7 @@ def still_sound(patient: Specimen, path: Path) -> list[str]:
 def _let_go(path: Path) -> None:
     """Delete all versions and reap them, which reads and changes nearly every row."""
     with opened(path) as workspace:
-        workspace.delete(*(f"{item.name}:*" for item in workspace.artifacts()), force=True, now=True)
+        workspace.delete(*(f"{item.name}:*" for item in workspace.artifacts()), force=True, now=True, local=True)
         workspace.gc(now=True)
         left = workspace.usage()
         if left.stored_bytes or left.deadlist_entries:
