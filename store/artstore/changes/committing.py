@@ -37,14 +37,25 @@ from artstore.records.catalogue import (
     end_after,
     refuse_reserved,
 )
-from artstore.records.events import AliasEvent, EdgeEvent, Event, TagsEvent, TtlEvent, TypeEvent, VersionEvent
+from artstore.records.events import (
+    AliasEvent,
+    EdgeEvent,
+    Event,
+    TagsEvent,
+    TrackEvent,
+    TtlEvent,
+    TypeEvent,
+    VersionEvent,
+)
 from artstore.records.terms import stems_of
 from artstore.records.trees import EARLIEST_NS
 from artstore.rows import catalogue, lineage, terms
 from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
 from artstore.rows.nodes import tree_view
 from artstore.rows.pending import is_tracked
+from artstore.rows.remotes import put_tracked
 from artstore.rows.settings import read_settings, refuse_protected
+from artstore.rows.views import views_of
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
@@ -180,10 +191,12 @@ def record_version(
     if request.linked and catalogue.version(transaction, request.linked) is None:
         raise NotFoundError("the version to link has been deleted")
     now_ns = time.time_ns()
+    later: list[Event] = []
     is_new = catalogue.find_name(transaction, request.name) is None
     artifact = catalogue.ensure_artifact(transaction, request.name, now_ns)
     if is_new and not artifact.next_version:
         check_new_name(request.name)
+        artifact = _as_shown(transaction, artifact, request, later)
     typed = _with_type(artifact, request.type)
     if typed is not artifact:
         events.append(TypeEvent(name=request.name, type=typed.type))
@@ -203,7 +216,7 @@ def record_version(
         version, created = _record(transaction, artifact, number, root, request, new_bytes, now_ns, newest_ns), True
         stems = stems_of(version.metadata) if request.stems is None else request.stems
         rows += catalogue.add_version(transaction, version, stems)
-        events.append(VersionEvent.of(request.name, version))
+        events += [VersionEvent.of(request.name, version), *later]
         if request.tags:
             version = replace(version, tags=sorted(set(request.tags)))
             catalogue.put_version(transaction, version)
@@ -224,6 +237,24 @@ def record_version(
     if names:
         changes.append(Change(request.name, names))
     return Committed(artifact, version, created, changes)
+
+
+def _as_shown(
+    transaction: WriteTransaction, artifact: ArtifactRecord, request: Commit, later: list[Event]
+) -> ArtifactRecord:
+    """Let a new artifact track the one of its name that a remote has, if the workspace shows one; return its record.
+
+    So its first version here is the next one there.  A version that comes from a remote is tracked by what pulls it.
+    ``later`` gets the event that follows the artifact's first version.
+    """
+    views = None if request.number is not None else views_of(transaction)
+    shown = None if views is None else views.find_name(request.name)
+    owner = None if views is None or shown is None else views.owner_of(shown.number)
+    if shown is None or owner is None:
+        return artifact
+    put_tracked(transaction, artifact.number, *owner)
+    later.append(TrackEvent(name=request.name, remote=owner[0].hex(), artifact=owner[1].hex()))
+    return artifact if shown.type is None else _with_type(replace(artifact, type=None), shown.type)
 
 
 def _numbered(transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None) -> tuple[ArtifactRecord, int]:
@@ -267,7 +298,11 @@ def require_committable(transaction: ReadTransaction, request: Commit) -> None:
 def next_number(transaction: ReadTransaction, name: str) -> int:
     """Return the number that the next version of an artifact gets here, pending if the log of a remote gives others."""
     artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
-    return 0 if artifact is None else _numbered(transaction, artifact, None)[1]
+    if artifact is None:
+        views = views_of(transaction)
+        shown = None if views is None else views.find_name(name)
+        return 0 if shown is None else PENDING + 1
+    return _numbered(transaction, artifact, None)[1]
 
 
 def is_latest(store: Store, root: Ref, request: Commit) -> bool:

@@ -20,13 +20,15 @@ from artstore.ingest.reporting import reporter
 from artstore.ingest.source import Source, open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.statcache import StatCache
-from artstore.ingest.trial import TrialStager
+from artstore.ingest.trial import FIRST_NODE, TrialStager
 from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare_trees
 from artstore.queries.resolving import is_folder, tree_of
 from artstore.queries.versions import PutReceipt
+from artstore.records.lazy_nodes import LAZY
 from artstore.rows import catalogue
 from artstore.rows.settings import refuse_protected
+from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
 
 __all__ = ["PutPreview", "compare_folders", "preview_put"]
@@ -91,7 +93,9 @@ def _previewed(
     created = not is_latest(store, root, request)
     with store.snapshot() as snapshot:
         artifact = catalogue.find_name(snapshot.transaction, request.name)
+        shown = artifact or snapshot.find_name(request.name)  # in a remote only
         latest = None if artifact is None else catalogue.newest(snapshot.transaction, artifact.number)
+        latest = latest or (None if shown is None else snapshot.latest(shown.number))
     after, new_bytes = stager.root(root), stager.stored_bytes
     before = _empty(stager) if latest is None else latest.root
     with store.snapshot() as snapshot:
@@ -100,7 +104,7 @@ def _previewed(
         number = next_number(snapshot.transaction, request.name) if latest is None or created else latest.number
         if artifact is not None:
             refuse_protected(snapshot.transaction, artifact, number, request.aliases)
-        difference = compare_trees(load, before, after)
+        difference = _compared(stager, snapshot, before, after)
     receipt = receipt_of(
         created=created,
         new_bytes=new_bytes if created else 0,
@@ -132,7 +136,7 @@ def compare_folders(store: Store, a: str, b: str, progress: Callable[[Progress],
                     for ref in (a, b)
                 ]
                 with store.snapshot() as snapshot:
-                    return compare_trees(stager.loader(snapshot), *roots)
+                    return _compared(stager, snapshot, *roots)
             except StaleHintError:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -156,6 +160,11 @@ def _root_of_folder(
             encode=without_bytes,
         )
         return stager.root(ingest.run())
+
+
+def _compared(stager: TrialStager, snapshot: Snapshot, old: int, new: int) -> Difference:
+    in_remote = any(LAZY <= root < FIRST_NODE for root in (old, new))
+    return compare_trees(stager.loader(snapshot), old, new, stager.identity(snapshot) if in_remote else None)
 
 
 def _opened(store: Store, path: Path, options: PutOptions) -> Source:

@@ -99,6 +99,15 @@ class TrialStager(Stager):
 
         return load
 
+    def identity(self, snapshot: Snapshot) -> Callable[[int], bytes]:
+        """Return what gives a node's content id, or a directory's digest, of the trial and of the store."""
+        ids = {known.node: known.digest for known in self._made.values()}
+
+        def identity(node: int) -> bytes:
+            return ids[node] if node >= FIRST_NODE else snapshot.identity(node)
+
+        return identity
+
     def commit(
         self, root: Ref, action: Action[T], require: Callable[[ReadTransaction], None] | None = None
     ) -> NoReturn:

@@ -149,13 +149,14 @@ class _Item(NamedTuple):
 def compare(store: Store, root_a: int, root_b: int) -> Difference:
     """Return the changes from the tree below record ``root_a`` to the tree below ``root_b``."""
     with store.snapshot() as snapshot:
-        content = lru_cache(_CACHED_RECORDS)(snapshot.identity) if max(root_a, root_b) >= LAZY else _itself
-        return _Comparison(lru_cache(_CACHED_RECORDS)(snapshot.tree), content).run(root_a, root_b)
+        identity = snapshot.identity if max(root_a, root_b) >= LAZY else None
+        return compare_trees(snapshot.tree, root_a, root_b, identity)
 
 
-def compare_trees(load: Loader, root_a: int, root_b: int) -> Difference:
-    """Do as `compare` for trees of the workspace, given what reads the records of both."""
-    return _Comparison(lru_cache(_CACHED_RECORDS)(load), _itself).run(root_a, root_b)
+def compare_trees(load: Loader, root_a: int, root_b: int, identity: Callable[[int], bytes] | None = None) -> Difference:
+    """Do as `compare`, given what reads the records of both trees, and the id of content if equal has many nodes."""
+    content = _itself if identity is None else lru_cache(_CACHED_RECORDS)(identity)
+    return _Comparison(lru_cache(_CACHED_RECORDS)(load), content).run(root_a, root_b)
 
 
 _Content = Callable[[int], int | bytes]

@@ -151,6 +151,11 @@ class Views:
         payload = self._get(ARTIFACT, key64(number))
         return None if payload is None else ArtifactRecord.decode(payload)
 
+    def owner_of(self, number: int) -> tuple[bytes, bytes] | None:
+        """Return (remote, uuid there) of the artifact with a number of its own, None for a project."""
+        owner = self._get(OWNER, key64(number))
+        return None if owner is None else (owner[:16], owner[16:])
+
     def names_in(self, project: str) -> Iterator[NameEntry]:
         """Yield the direct children of a project, in the order of their bytes."""
         transaction = self._transaction

@@ -13,13 +13,14 @@ from artstore.errors import ArtfsError, InvalidInputError, NotFoundError, Refuse
 from artstore.names import PENDING
 from artstore.objects import probing
 from artstore.objects.folders import Folder
+from artstore.queries.versions import Version
 from artstore.records.events import AliasEvent
 from artstore.remotes import adding
 from artstore.remotes.exchanging import clone
 from artstore.repairing.rebuild import rebuild
 from artstore.rows import catalogue
 from artstore.storage import journal
-from artstore.workspace import Workspace
+from artstore.workspace import Workspace, init_workspace
 from messages import raises
 from store.oracle import assert_sound
 from store.remotes.team import Team, labels, read, sources
@@ -234,9 +235,16 @@ def test_if_latest(team: Team) -> None:
 def test_one_name_of_two_origins(team: Team) -> None:
     """Refused with both ways out, and each of them works."""
     one = team.machines[0]
-    two = Workspace(clone(team.bucket.as_uri(), team.path / "two"))
-    team.machines.append(two)
-    mine = team.put(two, "of two")
+
+    def apart(name: str) -> tuple[Workspace, Version]:
+        """Return a workspace that made ``data`` before it knew the remote, and the version."""
+        machine = init_workspace(team.path / name)
+        team.machines.append(machine)
+        version = team.put(machine, f"of {name}")
+        machine.remotes.add("origin", team.bucket.as_uri())
+        return machine, version
+
+    two, mine = apart("two")
     with raises(RefusedError, names=["data"]) as caught:
         two.remotes.push("data")
     assert "artfs artifact rename data" in (caught.value.hint or "") and "--adopt" in (caught.value.hint or "")
@@ -247,9 +255,7 @@ def test_one_name_of_two_origins(team: Team) -> None:
     two.remotes.pull("data:*")
     assert labels(two) == ["v0", "v1"]
     assert_sound(two)
-    three = Workspace(clone(team.bucket.as_uri(), team.path / "three"))
-    team.machines.append(three)
-    team.put(three, "of three")
+    three, _ = apart("three")
     three.rename("data", "data-2")
     three.remotes.push("data-2")
     assert [each.name for each in one.remotes.fetch().artifacts] == ["data", "data-2"]
@@ -402,3 +408,26 @@ def test_any_order_of_puts_pushes_and_pulls(team: Team, seed: int) -> None:
         machine.remotes.pull("data:*")
         assert [(version.number, read(version)) for version in machine.versions("data")] == list(enumerate(expected))
         assert_sound(machine)
+
+
+@pytest.mark.parametrize("online", [True, False])
+def test_a_put_into_what_only_the_remote_has_goes_on_there(team: Team, online: bool) -> None:
+    """A clone that has pulled nothing makes the next version of an artifact that it shows, of the same type."""
+    [machine] = team.machines
+    machine.set_type("data", "dataset")
+    team.put(machine, "one")
+    other = Workspace(clone(team.bucket.as_uri(), team.path / "other"))
+    team.machines.append(other)
+    assert [version.name for version in other.versions("data")] == ["data:v0", "data:v1"]
+    source = team.path / "source"
+    assert list(other.diff("data:v1", source)) == [] and other.preview(source, "data").latest == 1
+    version = team.put(other, "two", online=online)
+    assert version.name == ("data:v2" if online else "data:p1") and version.type == other.version("data:v1").type
+    if not online:
+        assert labels(other) == ["v0", "v1", "p1"]
+        assert other.remotes.push("data") and version.name == "data:p1"
+    assert labels(other) == ["v0", "v1", "v2"] and team.log() == ["zero", "one", "two"]
+    assert_sound(other)
+    other.close()
+    rebuild(other.path)
+    assert team.put(other, "three").name == "data:v3"
