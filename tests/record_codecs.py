@@ -19,7 +19,7 @@ import xxhash
 
 from artstore.errors import DamageError, UnsupportedError
 from artstore.ids import content_id
-from artstore.records import events
+from artstore.records import events, remotes
 from artstore.records.catalogue import (
     AliasRecord,
     ArtifactRecord,
@@ -79,21 +79,6 @@ from artstore.records.packing import (
     parse_segment_head,
 )
 from artstore.records.references import ReferenceRecord
-from artstore.records.remotes import (
-    RemoteRecord,
-    counterpart_key,
-    decode_counterpart,
-    decode_noted,
-    decode_place,
-    encode_counterpart,
-    encode_noted,
-    encode_place,
-    parse_counterpart_key,
-    parse_noted_key,
-    parse_place_key,
-    parse_tracked_key,
-    tracked_key,
-)
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 from artstore.records.statblocks import (
     DIRECTORY,
@@ -406,6 +391,7 @@ def _log_entry(data: bytes) -> entries.Entry:
 _STORY: Final = told_story()
 _LOG_ENTRIES: Final = [data for data, folded in zip(_STORY.entries, _STORY.folded, strict=True) if folded.entry]
 _SPAN: Final = SpanPlace(b"t" * 16, 40, 500, _digest(3))
+_VIEWED: Final = [ViewedPlace(b"r" * 16, b"u" * 16, _SPAN, 3, 2, 10, record) for record in (None, _SPAN)]
 _HINT: Final = checkpoints.Hint(64, _digest(1), tuple(_LOG_ENTRIES[:3]))
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -434,11 +420,7 @@ CODECS: Final[dict[str, Codec]] = {
     "free": Codec(
         _keyed(decode_free, 8), _join(encode_free), [b"".join(encode_free(Free(1, 2, 30, 20)))], is_exact=False
     ),
-    "viewed place": Codec(
-        decode_viewed,
-        encode_viewed,
-        [encode_viewed(ViewedPlace(b"r" * 16, b"u" * 16, _SPAN, 3, 2, 10, record)) for record in (None, _SPAN)],
-    ),
+    "viewed place": Codec(decode_viewed, encode_viewed, [encode_viewed(each) for each in _VIEWED]),
     "sealed row": Codec(partial(unseal, 3, _KEY), partial(seal, 3, _KEY), [seal(3, _KEY, b"payload")]),
     "sealed node": Codec(
         partial(unseal_numbered, 2, 7), partial(seal_numbered, 2, 7), [seal_numbered(2, 7, b"payload")]
@@ -462,17 +444,27 @@ CODECS: Final[dict[str, Codec]] = {
     "artifact": _json(ArtifactRecord, _ARTIFACT),
     "version": _json(VersionRecord, _VERSION),
     "remote": _json(
-        RemoteRecord,
-        RemoteRecord("origin", "s3://bucket/prefix", False, 3),
-        RemoteRecord("b", "file:///x", True, 3, True, "creates", 4, {"rounds": 20}, 5, "ab"),
+        remotes.RemoteRecord,
+        remotes.RemoteRecord("origin", "s3://bucket/prefix", False, 3),
+        remotes.RemoteRecord("b", "file:///x", True, 3, True, "creates", 4, {"rounds": 20}, 5, "ab"),
     ),
-    "tracked key": Codec(parse_tracked_key, lambda key: tracked_key(*key), [bytes(24), b"a" * 24]),
-    "counterpart key": Codec(parse_counterpart_key, lambda key: counterpart_key(*key), [bytes(20), b"a" * 20]),
-    "noted key": Codec(parse_noted_key, _remote_key, [bytes(16) + b"e" + b"b" * 16, b"a" * 16 + b"d" + bytes(16)]),
-    "place key": Codec(parse_place_key, _remote_key, [bytes(16) + b"c" + b"b" * 32, b"a" * 16 + b"t" + bytes(32)]),
-    "counterpart": Codec(decode_counterpart, encode_counterpart, [bytes(21), b"a" * 16 + b"\1\0\0\0\2"]),
-    "noted object": Codec(decode_noted, encode_noted, [bytes(16), b"a" * 16]),
-    "content place": Codec(decode_place, encode_place, [b"d" + bytes(24), b"t" + b"a" * 16 + b"\1\0\0\0\2\0\0\0"]),
+    "tracked key": Codec(remotes.parse_tracked_key, lambda key: remotes.tracked_key(*key), [bytes(24), b"a" * 24]),
+    "counterpart key": Codec(
+        remotes.parse_counterpart_key, lambda key: remotes.counterpart_key(*key), [bytes(20), b"a" * 20]
+    ),
+    "noted key": Codec(
+        remotes.parse_noted_key, _remote_key, [bytes(16) + b"e" + b"b" * 16, b"a" * 16 + b"d" + bytes(16)]
+    ),
+    "place key": Codec(
+        remotes.parse_place_key, _remote_key, [bytes(16) + b"c" + b"b" * 32, b"a" * 16 + b"t" + bytes(32)]
+    ),
+    "counterpart": Codec(
+        remotes.decode_counterpart, remotes.encode_counterpart, [bytes(21), b"a" * 16 + b"\1\0\0\0\2"]
+    ),
+    "noted object": Codec(remotes.decode_noted, remotes.encode_noted, [bytes(16), b"a" * 16]),
+    "content place": Codec(
+        remotes.decode_place, remotes.encode_place, [b"d" + bytes(24), b"t" + b"a" * 16 + b"\1\0\0\0" * 2]
+    ),
     "alias": _json(AliasRecord, AliasRecord(1, 2, "best", 3, 4)),
     "draft": _json(DraftRecord, _DRAFT),
     "run": _json(RunRecord, _RUN),

@@ -17,7 +17,7 @@ from artstore.progress import Progress
 from artstore.remotes import adding
 from artstore.remotes.exchanging import Transferred, clone
 from artstore.rows.views import is_lazy
-from artstore.workspace import Workspace
+from artstore.workspace import Workspace, init_workspace
 from messages import raises
 from store.oracle import assert_sound, model_of
 
@@ -204,14 +204,17 @@ def test_two_machines_take_turns(full: Workspace, cloned: Workspace, tmp_path: P
     assert_sound(full)
 
 
-def test_a_name_that_means_something_else(cloned: Workspace, tmp_path: Path) -> None:
-    """A local artifact of the same name is not mixed with the remote's, in either direction."""
-    cloned.put(tmp_path / "source", "data")
+def test_a_name_that_means_something_else(full: Workspace, place: Path, tmp_path: Path) -> None:
+    """An artifact that was made before the remote was known is not mixed with the remote's, in either direction."""
+    full.remotes.push(every=True)
+    apart = init_workspace(tmp_path / "apart")
+    apart.put(tmp_path / "source", "data")
+    apart.remotes.add("origin", place.as_uri())
     with raises(RefusedError, names=["data"]):
-        cloned.remotes.pull("data")
+        apart.remotes.pull("data")
     with raises(RefusedError, names=["data"]):
-        cloned.remotes.push("data")
-    assert len(cloned.versions("data")) == 1
+        apart.remotes.push("data")
+    assert len(apart.versions("data")) == 1
 
 
 def test_what_cannot_be_cloned_leaves_nothing(full: Workspace, place: Path, tmp_path: Path) -> None:

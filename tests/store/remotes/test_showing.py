@@ -19,7 +19,7 @@ from artstore.remotes.log.operations import RELEASES_ALIASES, Delete
 from artstore.remotes.log.state import LIVE, State
 from artstore.remotes.showing import show
 from artstore.rows.views import is_lazy, shown_to
-from artstore.workspace import Workspace
+from artstore.workspace import Workspace, init_workspace
 from store.oracle import assert_sound
 from store.remotes.log.test_appending import MemoryNotes
 
@@ -83,19 +83,21 @@ def test_names_projects_and_numbers(cloned: Workspace) -> None:
         assert snapshot.edition == edition
 
 
-def test_a_name_of_this_workspace_hides_that_of_the_remote(cloned: Workspace, tmp_path: Path) -> None:
-    """Another artifact of the name is shown alone; a project stays one, and shows what both have."""
+def test_a_name_of_this_workspace_hides_that_of_the_remote(pushed: Workspace, place: Path, tmp_path: Path) -> None:
+    """An artifact from before the remote was known is shown alone; a project stays one, and shows what both have."""
     (tmp_path / "x").write_text("x")
-    cloned.put(tmp_path / "x", "top")
-    cloned.put(tmp_path / "x", "a/mine")
-    assert names(cloned) == ["a/b/one", "a/mine", "a/two", "top"]
-    assert [is_lazy(version.record) for version in cloned.versions("top")] == [False]
-    assert cloned.version("top").read_bytes("x") == b"x"
-    cloned.remotes.fetch()
-    assert [version.number for version in cloned.versions("top")] == [0]
-    assert cloned.aliases.of("top") == {"latest": 0}
-    assert cloned.version("a/two").read_text("file") == "a/two 0"
-    assert_sound(cloned)
+    with init_workspace(tmp_path / "apart") as apart:
+        apart.put(tmp_path / "x", "top")
+        apart.put(tmp_path / "x", "a/mine")
+        apart.remotes.add("origin", place.as_uri())
+        for _ in range(2):
+            apart.remotes.fetch()
+            assert names(apart) == ["a/b/one", "a/mine", "a/two", "top"]
+            assert [is_lazy(version.record) for version in apart.versions("top")] == [False]
+            assert apart.version("top").read_bytes("x") == b"x"
+            assert apart.aliases.of("top") == {"latest": 0}
+            assert apart.version("a/two").read_text("file") == "a/two 0"
+        assert_sound(apart)
 
 
 def test_a_version_that_the_log_deletes_is_gone(cloned: Workspace) -> None:
