@@ -15,12 +15,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 Case = TypeVar("Case")
 
 MEMORY: Final = 4 << 30
-"""Addresses that a child may use: LMDB's map takes a quarter of them."""
+"""Addresses that a child may use beside what it inherits: LMDB's map takes a quarter of all, and there may be two."""
 RESIDENT: Final = 400 << 20
 """Bytes of memory that a child may really have used."""
 
@@ -126,7 +127,9 @@ def _run(judge: Callable[[Case], object], batch: Sequence[Case], writer: int, se
     try:
         faulthandler.disable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        inherited = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        room = 2 * inherited + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for case in batch:
             spent = int(time.process_time())
