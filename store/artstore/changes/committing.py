@@ -245,7 +245,7 @@ def _as_shown(
     """Let a new artifact track the one of its name that a remote has, if the workspace shows one; return its record.
 
     So its first version here is the next one there.  A version that comes from a remote is tracked by what pulls it.
-    ``later`` gets the event that follows the artifact's first version.
+    It has the type that it has there.  ``later`` gets the events that follow the artifact's first version.
     """
     views = None if request.number is not None else views_of(transaction)
     shown = None if views is None else views.find_name(request.name)
@@ -254,7 +254,10 @@ def _as_shown(
         return artifact
     put_tracked(transaction, artifact.number, *owner)
     later.append(TrackEvent(name=request.name, remote=owner[0].hex(), artifact=owner[1].hex()))
-    return artifact if shown.type is None else _with_type(replace(artifact, type=None), shown.type)
+    if shown.type is None:
+        return artifact
+    later.append(TypeEvent(name=request.name, type=shown.type))
+    return replace(artifact, type=shown.type)
 
 
 def _numbered(transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None) -> tuple[ArtifactRecord, int]:

@@ -414,15 +414,20 @@ def test_any_order_of_puts_pushes_and_pulls(team: Team, seed: int) -> None:
 def test_a_put_into_what_only_the_remote_has_goes_on_there(team: Team, online: bool) -> None:
     """A clone that has pulled nothing makes the next version of an artifact that it shows, of the same type."""
     [machine] = team.machines
-    machine.set_type("data", "dataset")
     team.put(machine, "one")
+    team.put(machine, "typed", name="typed", type="dataset")
+    machine.remotes.push("typed")
     other = Workspace(clone(team.bucket.as_uri(), team.path / "other"))
     team.machines.append(other)
     assert [version.name for version in other.versions("data")] == ["data:v0", "data:v1"]
     source = team.path / "source"
+    (source / "file").write_text("one")
     assert list(other.diff("data:v1", source)) == [] and other.preview(source, "data").latest == 1
     version = team.put(other, "two", online=online)
-    assert version.name == ("data:v2" if online else "data:p1") and version.type == other.version("data:v1").type
+    assert version.name == ("data:v2" if online else "data:p1")
+    with raises(RefusedError, names=["typed", "dataset", "model"]):
+        team.put(other, "of another type", name="typed", type="model")
+    assert team.put(other, "of that type", name="typed").type == "dataset"
     if not online:
         assert labels(other) == ["v0", "v1", "p1"]
         assert other.remotes.push("data") and version.name == "data:p1"
@@ -430,4 +435,5 @@ def test_a_put_into_what_only_the_remote_has_goes_on_there(team: Team, online: b
     assert_sound(other)
     other.close()
     rebuild(other.path)
+    assert other.version("typed:v1").type == "dataset"
     assert team.put(other, "three").name == "data:v3"
