@@ -1,0 +1,1 @@
+"""Values as HTML: the fragments that notebooks, `--html` and pages share, and the page that holds one alone."""
