@@ -333,6 +333,7 @@ TESTED_ELSEWHERE = {
         f"artfs/registry/{name}" for name in ("lookup", "naming", "payloads", "records", "values", "workspaces")
     ],
     "tests/fs/registry/test_dependences.py": ["artfs/registry/sources"],
+    "tests/fs/registry/test_structures.py": ["artfs/registry/estimator_parts"],
     **{
         f"tests/fs/registry/serializers/boosters/test_{library}_models.py": [
             f"artfs/registry/serializers/boosters/{name}" for name in names

@@ -19,7 +19,7 @@ from artfs.registry.chains import OperatorChain, OperatorNode
 from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError
 
-__all__ = ["Part", "PlannedPart", "groups_of", "parts_of"]
+__all__ = ["Part", "PlannedPart", "class_names", "groups_of", "parts_of"]
 
 _LEFT_OUT: Final = ("drop",)
 
@@ -54,8 +54,13 @@ def groups_of(estimator: object) -> Groups:
     ]
 
 
+def class_names(estimator: object) -> set[str]:
+    """Return the names of an object's class and of those that it inherits from."""
+    return {base.__name__ for base in type(estimator).__mro__}
+
+
 def _groups(estimator: Any) -> Groups:
-    kinds = {base.__name__ for base in type(estimator).__mro__}
+    kinds = class_names(estimator)
     if "Pipeline" in kinds:
         return [group for _, step in estimator.steps if step is not None for group in _groups(step)]
     if "FeatureUnion" in kinds:

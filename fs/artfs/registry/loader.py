@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from artfs.registry.errors import AmbiguousIdError, DependencyError, RecordError
 from artfs.registry.object_cache import ObjectCache
 from artfs.registry.records import ArtifactRecord, ArtifactType, artifact_type_of
 from artfs.registry.registry import ArtifactRegistry
+from artfs.registry.structures import COMPOSITES, with_parts
 from artstore.arguments import shown_text, shown_value
 from artstore.errors import InvalidInputError, WorkspaceNotFoundError
 from artstore.workspace import Workspace, open_workspace
@@ -231,11 +233,11 @@ class ArtifactLoader:
         return loaded
 
     def load_estimator(self, pipeline_id: str, fold_id: int | None = None) -> Any:
-        """Return the scikit-learn Pipeline whose steps a pipeline registered for a fold, or its one estimator.
+        """Return the scikit-learn estimator that a pipeline registered for a fold.
 
-        Raises `UnknownArtifactError` if there is none, and `DependencyError` if its steps are not one after another:
-        the columns of a ColumnTransformer, and what a stack does with its models' outputs, are in no step.  Such an
-        estimator is registered whole, as the one artifact of a pipeline.
+        That is its one estimator, what `register_estimator` took apart, or a Pipeline of steps that stand one after
+        another.  Raises `UnknownArtifactError` if there is none, and `DependencyError` if its steps make no estimator:
+        the columns of a ColumnTransformer, and what a stack does with its models' outputs, are in no step.
         """
         found = [each for each in self._of_pipeline(pipeline_id) if each.fold_id in (None, fold_id)]
         own = {each.chain_path or each.artifact_id: each for each in found if each.fold_id == fold_id}
@@ -245,14 +247,14 @@ class ArtifactLoader:
             raise UnknownArtifactError(f"the pipeline {shown_text(pipeline_id)} registered nothing for fold {fold_id}")
         used = {ident for each in steps for ident in each.depends_on}
         last = [each for each in steps if each.artifact_id not in used]
-        if len({each.step_index for each in steps}) != len(steps) or len(last) > 1:
+        if len(last) == 1 and (len(steps) == 1 or _is_composite(last[0])):
+            return self._load(last[0])
+        if len({each.step_index for each in steps}) != len(steps) or len(last) > 1 or _columns_are_lost(steps):
             raise DependencyError(
                 f"the steps of {shown_text(pipeline_id)} are not one after another, so they are no Pipeline",
-                hint="register a union or a stack whole, with register_with_chain(), as the one artifact of a pipeline",
+                hint="register a union or a stack with register_estimator(), or whole as a pipeline's one artifact",
             )
         objects = [self._load(each) for each in steps]
-        if len(objects) == 1:
-            return objects[0]
         from artfs.registry.serializers.libraries import require
 
         names = [f"s{each.step_index}_{each.class_name}" for each in steps]
@@ -384,15 +386,15 @@ class ArtifactLoader:
 
     def _load(self, record: ArtifactRecord, *, into: Any = None, copy: bool = False) -> Any:
         if into is not None or copy:
-            return self._read(record, into)
-        return self._cache.get(_key(record), max(record.size_bytes, 1), lambda: self._read(record, None))
+            return self._read(record, into, is_own=True)
+        return self._cache.get(_key(record), max(record.size_bytes, 1), lambda: self._read(record))
 
-    def _read(self, record: ArtifactRecord, into: Any) -> Any:
+    def _read(self, record: ArtifactRecord, into: Any = None, *, is_own: bool = False) -> Any:
         from artfs.registry.serializers import deserialize
 
         known, file = self._catalogue.open(record)
         with file:
-            return deserialize(
+            loaded = deserialize(
                 file,
                 known.format,
                 format_version=known.format_version,
@@ -404,10 +406,34 @@ class ArtifactLoader:
                 seen=self._warned,
                 **self._options,  # type: ignore[arg-type]
             )
+        if not _is_composite(record):
+            return loaded
+        sources = functools.cache(lambda: {each.artifact_id: each for each in self._catalogue.sources(record)})
+
+        @functools.cache
+        def part(artifact_id: str) -> Any:
+            if artifact_id not in sources():
+                raise DependencyError(f"{record.artifact_id!r} has the part {shown_text(artifact_id)}, which is gone")
+            # The parts of an estimator of one's own are one's own too.
+            return self._load(sources()[artifact_id], copy=is_own)
+
+        return with_parts(loaded, part)
 
 
-def _key(record: ArtifactRecord) -> tuple[str, str, str]:
-    return record.artifact_id, record.content_hash, record.format
+def _is_composite(record: ArtifactRecord) -> bool:
+    """Return whether a record is of an estimator that was registered without its parts."""
+    return bool(record.depends_on) and record.class_name in COMPOSITES
+
+
+def _columns_are_lost(steps: Sequence[ArtifactRecord]) -> bool:
+    """Return whether steps take only some columns of the input, and nothing tells which."""
+    return len({each.source_index for each in steps}) > 1
+
+
+def _key(record: ArtifactRecord) -> tuple[str, ...]:
+    # The copy of a composite that was fitted again may be equal; its parts are not.
+    parts = [each["digest"] for each in record.sources] if _is_composite(record) else []
+    return record.artifact_id, record.content_hash, record.format, *parts
 
 
 def _digest(record: ArtifactRecord) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from artstore.reclaim.leases import Lease
     from artstore.records.catalogue import RunRecord
 
-__all__ = ["KEPT", "Registering"]
+__all__ = ["KEPT", "Registering", "prediction_columns"]
 
 Chain = OperatorChain | str
 
@@ -191,7 +191,9 @@ class Registering(Dependences):
         if artifact_id is None and chain is None:
             raise InvalidInputError("a meta-model needs an id or a chain", hint="pass chain=")
         sources = [self._require(ident) for ident in texts(source_model_ids, "source_model_ids")]
-        columns = texts(feature_columns, "feature_columns") if feature_columns is not None else _columns(sources)
+        columns = (
+            texts(feature_columns, "feature_columns") if feature_columns is not None else prediction_columns(sources)
+        )
         if len(columns) != len(sources):
             raise InvalidInputError(f"{len(columns)} feature columns were given for {len(sources)} sources")
         ids = [record.artifact_id for record in sources]
@@ -209,38 +211,6 @@ class Registering(Dependences):
             chain_path=chain or "",
             metrics=metrics,
         )
-
-    def register_estimator(
-        self, estimator: Any, fold_id: int | None = None, pipeline_id: str | None = None, **options: Any
-    ) -> list[ArtifactRecord]:
-        """Register every step of a fitted scikit-learn estimator with its chain and dependences; return the records.
-
-        What merges models is a meta-model of them.  ``options`` are those of `register_with_chain`.
-        """
-        from artfs.registry.estimators import parts_of
-
-        records: list[ArtifactRecord] = []
-        for part in parts_of(estimator):
-            sources = [records[place].artifact_id for place in part.sources]
-            node = part.chain.nodes[-1]
-            kind = ArtifactType(part.kind)
-            meta = None
-            if kind is ArtifactType.META_MODEL:
-                models = [{"artifact_id": ident, "feature_index": place} for place, ident in enumerate(sources)]
-                meta = MetaModelConfig(models, _columns([records[place] for place in part.sources]))
-            given = {"params": _parameters(part.operator), "depends_on": sources, "meta_config": meta, **options}
-            records.append(
-                self.register_with_chain(
-                    part.operator,
-                    part.chain,
-                    kind,
-                    node.step_index,
-                    fold_id=fold_id,
-                    pipeline_id=pipeline_id,
-                    **given,
-                )
-            )
-        return records
 
     def _require(self, artifact_id: str) -> ArtifactRecord:
         """Return what is registered or waits for its commit under an id; raise `MissingDependencyError`."""
@@ -454,7 +424,7 @@ def _checked_meta(config: MetaModelConfig | None) -> MetaModelConfig | None:
     return MetaModelConfig.from_dict(config.to_dict())
 
 
-def _columns(sources: Sequence[ArtifactRecord]) -> list[str]:
+def prediction_columns(sources: Sequence[ArtifactRecord]) -> list[str]:
     """Return the names of columns: ``CLASS_pred``, numbered where several sources have one class."""
     names = [f"{record.class_name}_pred" for record in sources]
     seen: dict[str, int] = {}
@@ -463,8 +433,3 @@ def _columns(sources: Sequence[ArtifactRecord]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         columns.append(name if names.count(name) == 1 else f"{name}_{seen[name] - 1}")
     return columns
-
-
-def _parameters(operator: Any) -> dict[str, Any]:
-    get = getattr(operator, "get_params", None)
-    return dict(get(deep=False)) if callable(get) else {}

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from artfs.registry.registering import KEPT, Registering
+from artfs.registry.estimator_parts import EstimatorParts
+from artfs.registry.registering import KEPT
 from artfs.registry.stored import is_registered, record_of
 from artstore.errors import RefusedError
 from artstore.names import LATEST
@@ -21,7 +22,7 @@ __all__ = ["Running"]
 _FAILED: Final = ("failed", "crashed")
 
 
-class Running(Registering):
+class Running(EstimatorParts):
     """The part of a registry that has runs."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
