@@ -212,8 +212,10 @@ class VersionBatch:
                     for index, (earlier, root) in prepared.items():
                         earlier.require_latest(transaction)
                         version = self._members[index].version
-                        sources = [done[source].version.serial for source in version.sources]
-                        request = replace(version.request, included=[*version.request.included, *sources])
+                        request = version.request
+                        if version.sources:
+                            sources = [done[source].version.serial for source in version.sources]
+                            request = replace(request, included=[*request.included, *sources])
                         done[index] = record_version(transaction, root, request, 0, events, rows)
                         if done[index].created:
                             change_counts(transaction, {root.node: 1})

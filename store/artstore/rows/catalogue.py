@@ -142,9 +142,9 @@ def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> Ar
 
     A retired one is revived, so that its version numbers continue.  Raises the errors of `possible_artifact`.
     """
-    record = possible_artifact(transaction, name)
+    record = find_name(transaction, name)
     if record is not None:
-        return record
+        return _required_artifact(record)
     for project in _missing_projects(transaction, name):
         _create(transaction, project, now_ns, is_artifact=False)
     retired = find_retired(transaction, name)
@@ -161,12 +161,18 @@ def possible_artifact(transaction: ReadTransaction, name: str) -> ArtifactRecord
     Raises `InvalidInputError` if the name is a project already, or where a component above it is an artifact.
     """
     record = find_name(transaction, name)
-    if record is None:
-        _missing_projects(transaction, name)
-    elif not record.is_artifact:
+    if record is not None:
+        return _required_artifact(record)
+    _missing_projects(transaction, name)
+    return None
+
+
+def _required_artifact(record: ArtifactRecord) -> ArtifactRecord:
+    """Return an artifact's record; raise `InvalidInputError` for a project's."""
+    if not record.is_artifact:
         raise InvalidInputError(
-            f"{name!r} is a project that holds other artifacts, so it cannot be an artifact itself",
-            hint=f"use another name, such as {name}/data",
+            f"{record.name!r} is a project that holds other artifacts, so it cannot be an artifact itself",
+            hint=f"use another name, such as {record.name}/data",
         )
     return record
 
