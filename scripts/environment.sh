@@ -77,19 +77,24 @@ install_packages() {
 
 pip_error() { sed -nE 's/^ *ERROR: (.{1,200}).*/\1/p' "$log" | tail -n 1 | grep . || echo "is the network there?"; }
 
-# Let `azurite-blob`, an emulator of Azure's storage, be on the path; it comes from npm.
-need_azurite() {
-    local folder="$venv/azurite" version=3.35.0
-    export PATH="$PATH:$folder/node_modules/.bin"
-    have azurite-blob && return
-    say "installing azurite $version into $folder"
+# Install a package of npm at a version into a folder of the virtual environment.
+need_from_npm() {
+    local name=$1 version=$2 folder="$venv/$1"
+    [ ! -e "$folder/node_modules/$name/package.json" ] || return 0
+    say "installing $name $version into $folder"
     mkdir -p "$folder"
     # Node.js knows its own list of certificates only; those of this system's owner come with the variable.
     [ -n "${NODE_EXTRA_CA_CERTS:-}" ] || [ ! -e /etc/ssl/certs/ca-certificates.crt ] ||
         export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
-    logged npm install --prefix "$folder" --no-save --no-audit --no-fund --fetch-timeout=60000 "azurite@$version" ||
-        fail "npm could not install azurite: the reason is in $log"
+    logged npm install --prefix "$folder" --no-save --no-audit --no-fund --fetch-timeout=60000 "$name@$version" ||
+        fail "npm could not install $name: the reason is in $log"
     hash -r
+}
+
+# Let `azurite-blob`, an emulator of Azure's storage, be on the path.
+need_azurite() {
+    export PATH="$PATH:$venv/azurite/node_modules/.bin"
+    have azurite-blob || need_from_npm azurite 3.35.0
 }
 
 # Build the fast lane of mounts and install it into the virtual environment, unless it is there.
@@ -126,6 +131,13 @@ need_servers() {
     have apt-get || return 0
     install_packages $(missing_commands ceph=ceph-common ceph-mon ceph-osd radosgw node=nodejs npm)
     need_azurite
+}
+
+# A browser, and the rules for people who use a screen reader or a keyboard, for tests of the pages; skipped elsewhere.
+need_browser() {
+    have apt-get || return 0
+    install_packages $(missing_commands chromium node=nodejs npm)
+    need_from_npm axe-core 4.14.1
 }
 
 # Make the virtual environment hold artfs with an extra (quickstart, dev, docs or bench), and the system the given commands

@@ -1,8 +1,9 @@
 """Run all tests in several pytest processes at once, each with its own list of files.
 
 Tests wait for daemons and disks, so a few more processes than processors keep the processors busy.  The lists are
-balanced by measured durations.  Each process has its own folder for temporary files, below one that the caller gives
-and removes: a test that was killed may have left a mount there.
+balanced by measured durations.  Tests in a browser are one more list, so that the browser is started once.  Each
+process has its own folder for temporary files, below one that the caller gives and removes: a test that was killed may
+have left a mount there.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from pathlib import Path
 
 from suite.durations import measured, read_durations, with_estimates, write_durations
 
-__all__ = ["Shard", "balanced", "list_test_files", "run_shards", "selected"]
+__all__ = ["Shard", "balanced", "dealt", "list_test_files", "run_shards", "selected"]
 
 ROOT = Path(__file__).parents[2]
 DURATIONS = ROOT / "tests" / "durations.json"
+APART = "tests/browser"
+"""The folder whose files are one process."""
 _OF_DURATIONS = "tests/scripts/test_shards.py::test_most_durations_are_known"
 
 
@@ -88,6 +91,13 @@ def balanced(durations: Mapping[str, float], count: int) -> list[list[str]]:
     return [sorted(files) for _, _, files in sorted(lists, key=lambda each: each[1])]
 
 
+def dealt(durations: Mapping[str, float], count: int) -> list[list[str]]:
+    """Deal files to ``count`` balanced lists, and those below `APART` to one more."""
+    apart = selected(durations, [APART], math.inf)
+    others = {file: seconds for file, seconds in durations.items() if file not in apart}
+    return [*balanced(others, count), *([sorted(apart)] if apart else [])]
+
+
 def run_shards(shards: Sequence[Shard], root: Path, options: Sequence[str] = ()) -> int:
     """Run the shards, print the output of each when it ends, then every closing line; return 0 if all passed."""
     begun = time.monotonic()
@@ -146,7 +156,7 @@ def main() -> int:
     durations = selected(durations, given.below, given.at_most)
     if not durations:
         parser.error("no test file is selected")
-    lists = balanced(durations, max(1, given.processes))
+    lists = dealt(durations, max(1, given.processes))
     shards = [Shard(number, files, given.folder) for number, files in enumerate(lists, 1)]
     # A recording is what mends the test that too many durations are unknown.
     options = ["--deselect", _OF_DURATIONS] if given.record else []

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.durations import measured, read_durations, with_estimates, write_durations
-from suite.shards import DURATIONS, ROOT, Shard, balanced, list_test_files, run_shards, selected
+from suite.shards import APART, DURATIONS, ROOT, Shard, balanced, dealt, list_test_files, run_shards, selected
 
 TEST_FILES = list_test_files(ROOT)
 
@@ -37,6 +37,15 @@ def test_every_file_is_in_one_list(durations: dict[str, float], count: int) -> N
     assert all(lists) and len(lists) == min(count, len(durations))
     sums = [sum(durations[file] for file in files) for files in lists]
     assert max(sums) - min(sums) <= max(durations.values()) + 1e-6
+
+
+@given(st.dictionaries(st.text(min_size=1), st.floats(0, 1000)), st.integers(0, 3), st.integers(1, 8))
+def test_tests_in_a_browser_are_one_process(durations: dict[str, float], pages: int, count: int) -> None:
+    """They are in one list, in which nothing else is, whatever they take; every file is in one list."""
+    of_pages = {f"{APART}/test_{number}.py": 100.0 * number for number in range(pages)}
+    lists = dealt(durations | of_pages, count)
+    assert sorted(file for files in lists for file in files) == sorted([*durations, *of_pages])
+    assert [files for files in lists if set(files) & set(of_pages)] == ([sorted(of_pages)] if pages else [])
 
 
 def test_files_are_selected_by_folder_and_duration() -> None:
