@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 import artfs
 from artstore.workspace import Workspace
-from browser import hostile, past
+from browser import hostile, past, rig
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +47,12 @@ def attacked(place: Path, cases: list[hostile.Case]) -> Workspace:
     """Return the workspace of the hostile corpus."""
     assert cases
     return artfs.open_workspace(place / "attacked")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return Chromium, started once; skip where it or axe-core is not there."""
+    if rig.chromium() is None or rig.axe() is None:
+        pytest.skip("Chromium or axe-core is not installed; scripts/test installs both on Debian and Ubuntu")
+    with rig.running_chromium() as started:
+        yield started
