@@ -416,6 +416,9 @@ TESTED_ELSEWHERE = {
     "tests/fs/cli/test_wrong_words.py": ["artfs/cli/exit_codes", "artfs/cli/projects"],
     "tests/fs/cli/test_shells.py": ["artfs/cli/completion"],
     "tests/scripts/test_interface_tables.py": ["artfs/cli/variables"],
+    "tests/fs/cli/test_output.py": ["artfs/legible"],
+    "tests/fs/ui/test_artifacts.py": ["artfs/ui/addresses", "artfs/ui/application", "artfs/ui/pages"],
+    "tests/fs/ui/test_server.py": ["artfs/cli/ui"],
     "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],
     # Processes and the kernel: only a mount shows what they do.
     "tests/store/test_mount_leases.py": ["artstore/byte_locks"],

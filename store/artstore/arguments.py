@@ -24,6 +24,7 @@ __all__ = [
     "text",
     "texts",
     "texts_of",
+    "whole_number",
 ]
 
 Duration = float | str | timedelta
@@ -74,6 +75,13 @@ def texts(values: Iterable[str] | str | None, what: str) -> list[str]:
 def texts_of(values: Iterable[Iterable[str] | str], what: str) -> list[str]:
     """Return the texts of a variable number of arguments, each of which is a text or a sequence of texts."""
     return [each for value in values for each in texts(value, what)]
+
+
+def whole_number(value: object, what: str, *, least: int = 0) -> int:
+    """Return a whole number from ``least`` to 2**63 - 1; raise `InvalidInputError` for anything else."""
+    if type(value) is not int or not least <= value < 1 << 63:
+        raise InvalidInputError(f"{what} is a whole number of at least {least}, not {shown_value(value)}")
+    return value
 
 
 def paths_of(values: Iterable[object], what: str) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artstore import locate
-from artstore.arguments import Duration, paths_of, seconds_of, text, texts
+from artstore.arguments import Duration, paths_of, seconds_of, text, texts, whole_number
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.interrupts import deferred, deferring
 from artstore.names import check_name
@@ -266,12 +266,15 @@ class Workspace(Administration):
         """Return an artifact's living versions, oldest first."""
         return artifacts.living_versions(self.store, name)
 
-    def log(self, name: str) -> list[Version]:
+    def log(self, name: str, *, below: int | None = None, limit: int | None = None) -> list[Version]:
         """Return an artifact's living versions and those that can be undeleted, newest first; ``state`` tells which.
 
-        Missing numbers are those of versions that were reaped.
+        Missing numbers are those of versions that were reaped.  With ``below`` only smaller numbers are listed, and at
+        most ``limit`` versions, in time proportional to these.
         """
-        return artifacts.recorded_versions(self.store, name)
+        below = None if below is None else whole_number(below, "below")
+        limit = None if limit is None else whole_number(limit, "limit")
+        return artifacts.recorded_versions(self.store, name, below=below, limit=limit)
 
     def next_version(self, name: str) -> int:
         """Return the number of an artifact's next version; numbers are never reused."""

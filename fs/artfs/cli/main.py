@@ -45,6 +45,7 @@ _MODULES: Final = {
     "mount": "mounts",
     "umount": "mounts",
     "status": "mounts",
+    "ui": "ui",
     "alias": "aliases",
     "tag": "aliases",
     "describe": "revisions",

@@ -60,6 +60,7 @@ RIGHTS: Final = {
     "mount": Rights.SPLIT,
     "umount": Rights.SPLIT,
     "status": _OWNER,
+    "ui": _REFUSED,
     "alias set": _OWNER,
     "alias rm": _OWNER,
     "alias ls": _OWNER,
@@ -141,7 +142,7 @@ _IMPORTED_LATER: Final = (
     "yaml",
 )
 """Modules of others that this package imports in functions; a test keeps the list complete."""
-_NO_COMMAND: Final = ("artfs.__main__", "artfs.filesystem", "artfs.mount.transports", "artfs.torch")
+_NO_COMMAND: Final = ("artfs.__main__", "artfs.filesystem", "artfs.mount.transports", "artfs.torch", "artfs.ui")
 """Modules that no command needs that becomes the owner."""
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from artstore.interrupts import deferring
 from artstore.queries import relations
+from artstore.queries.artifacts import artifact_info
 from artstore.store import Store
 
 if TYPE_CHECKING:
+    from artstore.queries.artifacts import ArtifactInfo
     from artstore.queries.relations import Logged
     from artstore.queries.versions import Version
 
@@ -29,12 +31,20 @@ class Relations:
         """Return the components directly below a project that begin with a text, in order."""
         return relations.names_below(self._store, project, beginning)
 
+    def children(self, project: str = "") -> list[tuple[str, bool]]:
+        """Return (component, whether it is an artifact) of what is directly in a project, or at the top, by name."""
+        return relations.children(self._store, project)
+
     def edition(self) -> int:
         """Return a number that changes with each change of versions, names, aliases and metadata.
 
         What was read while it was the same is still true.
         """
         return relations.edition(self._store)
+
+    def artifact(self, name: str) -> ArtifactInfo:
+        """Return one artifact as `Workspace.artifacts` does; raise `NotFoundError` if it has no living version."""
+        return artifact_info(self._store, name)
 
     def current(self, name: str) -> Version | None:
         """Return the latest living version of an artifact, or None."""

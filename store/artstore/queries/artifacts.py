@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 
 from artstore.arguments import text
 from artstore.clock import utc
@@ -21,6 +22,7 @@ __all__ = [
     "alias_changes",
     "aliases_of",
     "all_artifacts",
+    "artifact_info",
     "has_name",
     "living_versions",
     "next_version",
@@ -85,12 +87,21 @@ def living_versions(store: Store, name: str) -> list[Version]:
     return [Version(store, artifact.name, record, artifact.type) for record in records]
 
 
-def recorded_versions(store: Store, name: str) -> list[Version]:
-    """Return an artifact's living versions and those that can be undeleted, newest first."""
+def artifact_info(store: Store, name: str) -> ArtifactInfo:
+    """Return one artifact; raise `NotFoundError` if it has no living version."""
+    with store.snapshot() as snapshot:
+        return _info(snapshot, find_artifact(snapshot, check_name(name)))
+
+
+def recorded_versions(store: Store, name: str, *, below: int | None = None, limit: int | None = None) -> list[Version]:
+    """Return an artifact's living versions and those that can be undeleted, newest first.
+
+    With ``below`` only those of smaller numbers, and at most ``limit`` of them: in time proportional to these.
+    """
     with store.snapshot() as snapshot:
         artifact = _recorded_artifact(snapshot, name)
-        records = snapshot.recorded_versions_of(artifact.number)
-    return [Version(store, artifact.name, record, artifact.type) for record in reversed(records)]
+        records = snapshot.recorded_descending(artifact.number, below=below)
+        return [Version(store, artifact.name, record, artifact.type) for record in islice(records, limit)]
 
 
 def next_version(store: Store, name: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
+from artstore.names import check_name
 from artstore.queries.conditions import values_at
 from artstore.queries.versions import Version
 from artstore.records.catalogue import RunRecord
@@ -19,6 +20,7 @@ from artstore.store import Store
 
 __all__ = [
     "Logged",
+    "children",
     "current",
     "dependants_of",
     "included_by",
@@ -41,6 +43,14 @@ def names_below(store: Store, project: str, beginning: str = "") -> list[str]:
     with store.snapshot() as snapshot, suppress(UnicodeEncodeError):  # half of a surrogate pair: no name has one
         return list(catalogue.components_in(snapshot.transaction, project, beginning))
     return []
+
+
+def children(store: Store, project: str) -> list[tuple[str, bool]]:
+    """Return (component, whether it is an artifact) of what is directly in a project ("" for the top), by name."""
+    if project:
+        check_name(project)
+    with store.snapshot() as snapshot:
+        return sorted((entry.component, entry.is_artifact) for entry in snapshot.names_in(project))
 
 
 def edition(store: Store) -> int:

@@ -372,7 +372,7 @@ def newest(transaction: ReadTransaction, artifact_number: int) -> VersionRecord 
 
 
 def recorded_descending(
-    transaction: ReadTransaction, artifact_number: int, *, below: int = 2 * PENDING
+    transaction: ReadTransaction, artifact_number: int, *, below: int | None = None
 ) -> Iterator[VersionRecord]:
     """Yield an artifact's versions, deleted ones too, from the highest number ``below`` one down.
 
@@ -380,7 +380,8 @@ def recorded_descending(
     """
     prefix = key64(artifact_number)
     with transaction.raw.cursor(transaction.handles[Table.NUMBERS]) as cursor:
-        more = cursor.prev() if cursor.set_range(prefix + key32(below)) else cursor.last()
+        beyond = prefix + key32(2 * PENDING if below is None else min(max(below, 0), 2 * PENDING))
+        more = cursor.prev() if cursor.set_range(beyond) else cursor.last()
         while more and (key := bytes(cursor.key())).startswith(prefix):
             serial = transaction.get(Table.NUMBERS, key)
             record = None if serial is None else recorded_version(transaction, number32(serial))

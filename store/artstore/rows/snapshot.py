@@ -159,9 +159,13 @@ class Snapshot:
         """Return an artifact's living versions, by number."""
         return self._with_views(artifact, catalogue.versions_of(self.transaction, artifact))
 
-    def recorded_versions_of(self, artifact: int) -> list[VersionRecord]:
-        """Return an artifact's versions, living or deleted, by number."""
-        return self._with_views(artifact, list(catalogue.recorded_versions(self.transaction, artifact)))
+    def recorded_descending(self, artifact: int, *, below: int | None = None) -> Iterator[VersionRecord]:
+        """Yield an artifact's versions, living or deleted, from the highest number, or ``below`` one, down."""
+        if self.views is None:
+            yield from catalogue.recorded_descending(self.transaction, artifact, below=below)
+            return
+        every = self._with_views(artifact, list(catalogue.recorded_versions(self.transaction, artifact)))
+        yield from (record for record in reversed(every) if below is None or record.number < below)
 
     def _with_views(self, artifact: int, records: list[VersionRecord]) -> list[VersionRecord]:
         if self.views is None:

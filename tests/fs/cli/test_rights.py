@@ -211,6 +211,7 @@ def test_what_is_not_split_is_refused(scene: Scene) -> None:
         "registry import": f"registry import {scene.home}/source/a.txt",
         "library save": f"library save fullrun new {scene.home}/source",
         "library load": f"library load pls {out}.json",
+        "ui": "ui data --no-browser --port 0",
     }
     assert set(lines) == {name for name, right in RIGHTS.items() if right is Rights.REFUSED}
     for line, done in zip(lines.values(), scene.run(*lines.values()), strict=True):

@@ -35,6 +35,7 @@ CALLS = {
     "cache preload": "x",
     "mount": "mnt",
     "umount": "mnt",
+    "ui": "x --no-browser --port=0",
     "status": "mnt",
     "alias set": "x best",
     "alias rm": "x prod",
@@ -160,6 +161,8 @@ WORDS: dict[str, dict[str, int]] = {
     "K=V...": {"a": 2, "=b": 2, "{": 2, "artfs.k=v": 2, "": 2},
     "KEY...": {"none": 3, "": 2},
     # options
+    "--port": {"-1": 2, "x": 2, "65536": 2},
+    "--host": {"192.0.2.1": 2, "": 2},
     "--workspace": {"absent": 3, "file": 3, "full": 3},
     "REMOTE": {"none": 3, "": 2},
     "URL": {
@@ -308,6 +311,7 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "ref pin REF": {**PLACE, "x": 3},
     "rm REF...": {**WHOLE_VERSION, "x": 2, "x:v7..v9": 3, "x:v2..v0": 2, "x:z*": 3, "x:v0": 4},
     "undelete REF...": {"nothing:v0": 3, "x": 2, "x:v0": 4, "x:v9": 3, "x:v7..v9": 3, "x:v2..v0": 2, "": 2},
+    "ui [REF]": {**WHOLE_VERSION, "x:v0/train": 2},
     "lineage REF": {**WHOLE_VERSION, "run:p/two": 3, "y:v1": 3},
     "why REF|DIGEST|FILE": {**PLACE, "0" * 64: 3, "/etc/passwd": 3},
     "draft add PATH": SOURCE,
