@@ -1,4 +1,4 @@
-"""A workspace with a past, a hostile corpus, and a browser, each made once for all tests of this folder."""
+"""A workspace with a past and a hostile corpus, made once for all tests of this folder, and a browser."""
 
 from __future__ import annotations
 
@@ -49,9 +49,12 @@ def attacked(place: Path, cases: list[hostile.Case]) -> Workspace:
     return artfs.open_workspace(place / "attacked")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Return Chromium, started once; skip where it or axe-core is not there."""
+    """Return Chromium; skip where it or axe-core is not there.
+
+    Its driver keeps an event loop in this thread, in which other tests may run theirs: it ends with the module.
+    """
     if rig.chromium() is None or rig.axe() is None:
         pytest.skip("Chromium or axe-core is not installed; scripts/test installs both on Debian and Ubuntu")
     with rig.running_chromium() as started:

@@ -30,6 +30,8 @@ from artstore.workspace import Workspace
 PHONE: Final = {"width": 390, "height": 844}
 DESK: Final = {"width": 1280, "height": 800}
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+NOT_YET: Final = ("/files", "/lineage", "/runs", "/space", "/retention", "/compare")
+"""Pages that links lead to and that are still to come."""
 _DOWNLOADS: Final = "Download is starting"
 """What Chromium's driver says where an address is no page."""
 
@@ -250,7 +252,7 @@ def crawl(
     known, taken, visits = set(waiting), Counter[tuple[str, ...]](), []
     while waiting and len(visits) < most:
         address = waiting.popleft()
-        if taken[shape(address)] >= of_a_shape:
+        if taken[shape(address)] >= of_a_shape or urlsplit(address).path in NOT_YET:
             continue
         taken[shape(address)] += 1
         visit = visitor.visit(address)
