@@ -292,7 +292,7 @@ TESTED_ELSEWHERE = {
         for name in ("folders", "meter", "selection", "survey", "workers", "writing")
     ],
     "tests/store/queries/test_file_history.py": ["artstore/rows/histories"],
-    "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/paths"],
+    "tests/store/queries/test_versions.py": [f"artstore/queries/{name}" for name in ("artifacts", "paths", "receipts")],
     "tests/store/remotes/test_alignment.py": ["artstore/remotes/descriptions"],
     "tests/store/remotes/test_settling.py": ["artstore/changes/landing", "artstore/rows/pending"],
     "tests/store/remotes/test_checking.py": [
@@ -418,6 +418,8 @@ TESTED_ELSEWHERE = {
     "tests/scripts/test_interface_tables.py": ["artfs/cli/variables"],
     "tests/fs/cli/test_output.py": ["artfs/legible"],
     "tests/fs/ui/test_artifacts.py": ["artfs/ui/addresses", "artfs/ui/application", "artfs/ui/pages"],
+    "tests/fs/contents/test_kinds.py": ["artfs/contents/dump"],
+    "tests/fs/drawing/test_treemap.py": ["artfs/drawing/svg"],
     "tests/fs/ui/test_server.py": ["artfs/cli/ui"],
     "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],
     # Processes and the kernel: only a mount shows what they do.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -209,12 +210,13 @@ class UnrecordedVersion(Version):
             raise NotFoundError(f"{self.name} has no {text!r}")
         return self._described(name, None)
 
-    def listdir(self, path: str | bytes = "") -> list[FileInfo]:
+    def listdir(self, path: str | bytes = "", *, start: int = 0, limit: int | None = None) -> list[FileInfo]:
         """Describe the entries of a folder by what is known of them."""
         text = os.fsdecode(path).strip("/")
         prefix = f"{text}/" if text else ""
         names = {each[len(prefix) :].partition("/")[0] for each in self._files if each.startswith(prefix)}
-        return [self._described(name, self._files.get(prefix + name)) for name in sorted(names)]
+        listed = islice(sorted(names), start, None if limit is None else start + limit)
+        return [self._described(name, self._files.get(prefix + name)) for name in listed]
 
     def walk(self, path: str | bytes = "") -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield folders with their entries, like `os.walk`."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -147,6 +147,7 @@ def _artifact(pages: Pages, request: Request) -> Response:
         name=name,
         info=info,
         versions=versions[:PER_PAGE],
+        before=_next_living(versions),
         older=versions[PER_PAGE - 1].number if len(versions) > PER_PAGE else None,
         is_first=start is None,
         aliases=[(alias, version_label(number)) for alias, number in aliases.items()],
@@ -155,17 +156,23 @@ def _artifact(pages: Pages, request: Request) -> Response:
     )
 
 
+def _next_living(versions: Sequence[Version]) -> dict[int, Version]:
+    """Return, by the number of each version but the last living one, the living version before it."""
+    living = [version for version in versions if version.state == "live"]
+    return {later.number: earlier for later, earlier in pairwise(living)}
+
+
 def _version(pages: Pages, request: Request) -> Response:
     """Show one version: its record, and forms for what is said of it."""
     version = _named(pages.workspace, parameters(request).get("ref", ""))
-    neighbours = list(islice(pages.workspace.log(version.artifact, below=version.number), 1))
+    earlier = pages.workspace.log(version.artifact, below=version.number, limit=PER_PAGE)
     return pages.render(
         "version.html",
         request,
         version=version,
         item=VersionItem.of(version),
         metadata=[(key, json.dumps(value, ensure_ascii=False)) for key, value in sorted(version.metadata.items())],
-        before=neighbours[0] if neighbours else None,
+        before=next((each for each in earlier if each.state == "live"), None),
     )
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
-from artfs.documents.encoding import encode
+from artfs.documents.encoding import to_json
 from artfs.legible import age, counted, legible, quoted, size
 from artfs.ui.addresses import address, parameters_of
 from artstore.errors import InvalidInputError, RefusedError
@@ -80,8 +80,12 @@ class Pages:
     def answer(self, document: Document, template: str, request: Request, **values: Any) -> Response:
         """Return a document: the command's JSON with ``format=json``, else the page that a template makes."""
         if parameters(request).get("format") == "json":
-            return JSONResponse(encode(document))
+            return self.json(document)
         return self.render(template, request, document=document, **values)
+
+    def json(self, document: Document) -> Response:
+        """Return the JSON that the command prints."""
+        return Response(to_json(document), media_type="application/json")
 
     def form(self, handler: Callable[[Request, Mapping[str, str]], str]) -> Callable[[Request], Any]:
         """Return the endpoint of a form: *handler* gets its fields in a thread and returns what address follows.

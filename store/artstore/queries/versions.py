@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from copy import deepcopy
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, overload
+from typing import IO, Any, Literal, overload
 
-from artstore.arguments import check_codec, listed_paths, shown_value
+from artstore.arguments import check_codec, listed_paths, shown_value, whole_number
 from artstore.clock import utc
 from artstore.errors import (
     DamageError,
@@ -29,6 +30,7 @@ from artstore.queries.content_file import ContentFile
 from artstore.queries.descriptions import description_of, metadata_of, tags_of
 from artstore.queries.memory_file import MemoryFile
 from artstore.queries.paths import clean, find
+from artstore.queries.receipts import PutReceipt
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
 from artstore.records.nodes import ChunkRecord, decode_chunk
@@ -40,39 +42,6 @@ from artstore.store import Store
 from artstore.values import value_class
 
 __all__ = ["FileInfo", "PutReceipt", "Version", "kind_name"]
-
-
-class PutReceipt(NamedTuple):
-    """The result of a put: whether it made a version, the stored bytes it added, and the mounts that did not answer.
-
-    ``reaped_bytes`` of deleted content that could still be undeleted were reaped early, because the disk was full.
-    ``differing_paths`` counts the paths that differ from the latest version only in mode or time, if no version was
-    made.  Of what a put read, ``private_files`` cannot be read by users other than their owner and group, and
-    ``special_modes`` paths have a setuid, setgid or sticky bit, which is not kept.  ``followed_links`` symlinks lead
-    out of the folder, and what they lead to was stored.  ``ignored_entries`` were left out because of ``.artfsignore``
-    files; a folder is one entry.  ``temporary_folders``, which interrupted exports left there, were left out too.
-    ``followed_paths``, ``ignored_paths`` and ``temporary_paths`` name the first ten of them.
-
-    ``pushed_to`` is the remote that the version was pushed to at once; ``unpushed`` says why a pending one was not.
-    ``lost`` has a sentence for each change of an alias or name that another machine was first to change.
-    """
-
-    created: bool
-    new_bytes: int
-    silent_daemons: list[str]
-    reaped_bytes: int = 0
-    differing_paths: int = 0
-    private_files: int = 0
-    special_modes: int = 0
-    followed_links: int = 0
-    followed_paths: tuple[str, ...] = ()
-    ignored_entries: int = 0
-    ignored_paths: tuple[str, ...] = ()
-    temporary_folders: int = 0
-    temporary_paths: tuple[str, ...] = ()
-    pushed_to: str = ""
-    unpushed: str = ""
-    lost: tuple[str, ...] = ()
 
 
 _BUFFER_BYTES = 128 * 1024
@@ -419,14 +388,21 @@ class Version:
                 )
             return self._info(snapshot, entry)
 
-    def listdir(self, path: str | bytes = "") -> list[FileInfo]:
-        """Describe the entries of a directory, in name order; links are not followed."""
+    def listdir(self, path: str | bytes = "", *, start: int = 0, limit: int | None = None) -> list[FileInfo]:
+        """Describe the entries of a directory, in name order; links are not followed.
+
+        With ``start`` the first entries are left out, and with ``limit`` at most so many are described, in time
+        proportional to these.
+        """
+        start = whole_number(start, "start")
+        limit = None if limit is None else whole_number(limit, "limit")
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:
                 raise NotFolderError(f"{self.name}/{os.fsdecode(where)} is a file, not a folder")
             node = self._living(snapshot).root if entry is None else entry.node
-            return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
+            entries = islice(entries_from(snapshot.tree, node, start), limit)
+            return [self._info(snapshot, child) for child, _ in entries]
 
     def _info(self, snapshot: Snapshot, entry: TreeEntry) -> FileInfo:
         kind = kind_name(entry.kind)

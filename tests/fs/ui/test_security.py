@@ -86,6 +86,7 @@ def test_entering_leads_nowhere_else(client: Client, target: str) -> None:
         ({}, 303),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "null", "sec_fetch_site": "cross-site"}, 403),
         ({"origin": f"https://127.0.0.1:{PORT}"}, 403),
         ({"origin": f"http://localhost:{PORT}"}, 403),
         ({"origin": None}, 403),
