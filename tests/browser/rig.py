@@ -30,7 +30,7 @@ from artstore.workspace import Workspace
 PHONE: Final = {"width": 390, "height": 844}
 DESK: Final = {"width": 1280, "height": 800}
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-NOT_YET: Final = ("/files", "/lineage", "/runs", "/space", "/retention", "/compare")
+NOT_YET: Final = ("/lineage", "/runs", "/space", "/retention", "/compare")
 """Pages that links lead to and that are still to come."""
 _DOWNLOADS: Final = "Download is starting"
 """What Chromium's driver says where an address is no page."""
@@ -148,15 +148,19 @@ def shape(address: str) -> tuple[str, ...]:
 
 
 class Visitor:
-    """A tab of a browser that knows what goes wrong in it."""
+    """A tab of a browser that knows what goes wrong in it.
 
-    def __init__(self, browser: Browser, served: Served, **options: Any) -> None:
+    An address that matches ``excused`` is of content that is gone: an error answer to it is as it should be.
+    """
+
+    def __init__(self, browser: Browser, served: Served, *, excused: str = "(?!)", **options: Any) -> None:
         self.served = served
+        self.excused = re.compile(excused)
         self.context: BrowserContext = browser.new_context(**{"viewport": DESK, **options})
         self.context.set_default_timeout(15_000)
         self.page: Page = self.context.new_page()
         self.problems: list[str] = []
-        self.page.on("console", lambda said: said.type in ("error", "warning") and self._note(f"console: {said.text}"))
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self._note(f"script: {error}"))
         self.page.on("dialog", self._dialog)
         self.context.on("request", self._asked)
@@ -184,7 +188,7 @@ class Visitor:
         visit = self.seen(address, answer.status, answer.headers.get("content-type", "").partition(";")[0])
         # The browser says that the answer failed, which is what was to be shown.
         visit.problems = [each for each in self.problems if not (expected >= 400 and "Failed to load" in each)]
-        if answer.status != expected:
+        if answer.status != expected and not (answer.status == 503 and self.excused.search(address)):
             visit.problems = [f"status {answer.status}: {visit.text[-300:]!r}"]
         return visit
 
@@ -195,7 +199,8 @@ class Visitor:
                 title: document.title,
                 headings: [...document.querySelectorAll("h1")].map((each) => each.innerText),
                 text: document.body ? document.body.innerText : "",
-                links: [...document.querySelectorAll("a[href]")].map((each) => each.href),
+                links: [...document.querySelectorAll("a[href]")]
+                    .map((each) => new URL(each.getAttribute("href"), document.baseURI).href),
                 canary: typeof window.canary,
             })"""
         )
@@ -223,6 +228,11 @@ class Visitor:
 
     def _note(self, problem: str) -> None:
         self.problems.append(problem)
+
+    def _said(self, message: Any) -> None:
+        is_excused = "Failed to load" in message.text and self.excused.search(message.location.get("url", ""))
+        if message.type in ("error", "warning") and not is_excused:
+            self._note(f"console: {message.text}")
 
     def _dialog(self, dialog: Any) -> None:
         self._note(f"dialog: {dialog.message}")

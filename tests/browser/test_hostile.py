@@ -76,7 +76,7 @@ def test_every_page_of_the_workspace_is_harmless(visitor: Visitor, served: Serve
 @pytest.mark.parametrize("name", ["page.html", "script.svg", "foreign.svg", "page.xhtml", "script.js", "refresh.htm"])
 def test_content_that_is_opened_does_not_run(visitor: Visitor, name: str) -> None:
     """Opened by its own address too, content is saved, or is a text, or has no origin and no scripts."""
-    visit = visitor.visit(address("/raw", ref="hostile/content:v0", path=name))
+    visit = visitor.visit(address("/content", ref="hostile/content:v0", path=name))
     visitor.page.wait_for_timeout(100)
     assert [each for each in [*visit.problems, *visitor.problems] if "violates" not in each] == []
     assert visitor.page.url.startswith(visitor.served.base)

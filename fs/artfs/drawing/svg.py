@@ -34,8 +34,13 @@ def _shown(value: object) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def drawing(content: str, *, width: float, height: float, title: str, description: str = "") -> str:
-    """Return a whole drawing, with a title and a description for those who do not see it."""
+def drawing(
+    content: str, *, width: float, height: float, title: str, description: str = "", has_links: bool = False
+) -> str:
+    """Return a whole drawing, with a title and a description for those who do not see it.
+
+    One that has links is no single image to a screen reader, which then finds them.
+    """
     named = element("title", escape(plain(title))) + (
         element("desc", escape(plain(description))) if description else ""
     )
@@ -44,7 +49,7 @@ def drawing(content: str, *, width: float, height: float, title: str, descriptio
         named + content,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width:g} {height:g}",
-        role="img",
+        role="group" if has_links else "img",
         aria_label=title,
         class_="chart",
     )

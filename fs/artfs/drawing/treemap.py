@@ -36,7 +36,14 @@ def treemap(areas: Sequence[Area], *, title: str) -> str:
     places = squarify.squarify(sizes, 0, 0, _WIDTH, _HEIGHT)
     pieces = [_piece(area, place, number) for number, (area, place) in enumerate(zip(ordered, places, strict=True))]
     listed = ", ".join(f"{area.name} {size(area.amount)}" for area in ordered[:10])
-    return drawing("".join(pieces), width=_WIDTH, height=_HEIGHT, title=title, description=listed)
+    return drawing(
+        "".join(pieces),
+        width=_WIDTH,
+        height=_HEIGHT,
+        title=title,
+        description=listed,
+        has_links=any(area.target is not None for area in ordered),
+    )
 
 
 def _piece(area: Area, place: dict[str, float], number: int) -> str:
@@ -52,7 +59,7 @@ def _piece(area: Area, place: dict[str, float], number: int) -> str:
             content += text_of(size(area.amount), x=x + 5, y=y + 31)
     if area.target is None:
         return element("g", content)
-    return element("a", content, href=area.target, aria_label=label)
+    return element("a", content, href=area.target)
 
 
 def _fitted(name: str, room: float) -> str:

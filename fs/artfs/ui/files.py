@@ -147,7 +147,7 @@ def _shown(version: Version, path: str, info: FileInfo) -> dict[str, Any]:
     if kind.form in ("text", "json", "table") and kind_of("", beginning).form == "text":
         data = beginning_of(version, path, _TEXT_BYTES)
         whole = indented_json(data) if kind.form == "json" and info.size <= _TEXT_BYTES else None
-        lines, is_cut = first_lines(data if whole is None else whole.encode(), _TEXT_LINES)
+        lines, is_cut = first_lines(data if whole is None else whole.encode(errors="backslashreplace"), _TEXT_LINES)
         return {"kind": kind, "lines": lines, "is_cut": is_cut or info.size > _TEXT_BYTES}
     return {"kind": kind, "lines": hex_lines(beginning), "is_cut": info.size > BEGINNING}
 
