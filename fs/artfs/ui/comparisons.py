@@ -1,0 +1,154 @@
+"""Pages that compare: two versions, a version and a folder of the disk, and two contents of one file."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from artfs.comparing.moves import is_image, moves_of
+from artfs.contents.kinds import kind_of
+from artfs.contents.tensors import compare_tensors, tensors_of
+from artfs.contents.text import differing_lines
+from artfs.documents.differences import DifferenceDocument
+from artfs.ui.addresses import address
+from artfs.ui.files import beginning_of
+from artfs.ui.jobs import Job, Jobs
+from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
+from artstore.errors import ArtfsError, InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from artstore.queries.difference import Difference
+    from artstore.queries.versions import Version
+
+__all__ = ["routes"]
+
+_TEXT_BYTES: Final = 4 << 20
+_IN_GRID: Final = 100
+_SIDE_BY_SIDE: Final = 20
+
+
+def routes(pages: Pages) -> list[BaseRoute]:
+    """Return the routes of these pages."""
+    jobs = Jobs()
+    return [
+        Route("/compare", lambda request: _compare(pages, request)),
+        Route("/comparison", lambda request: _comparison(pages, request)),
+        Route("/folder", lambda request: _folder(pages, jobs, request)),
+        Route(
+            "/compare-folder",
+            pages.form(lambda _request, fields: _start(pages, jobs, fields)),
+            methods=["POST"],
+        ),
+    ]
+
+
+def _compare(pages: Pages, request: Request) -> Response:
+    """Show what differs between two versions: counts, images that moved or changed, and every path by pages."""
+    given = parameters(request)
+    old, new = (pages.workspace.version(given.get(side, "")) for side in ("a", "b"))
+    difference = pages.workspace.diff(old.name, new.name)
+    if given.get("format") == "json":
+        return pages.json(DifferenceDocument.of(old.name, new.name, difference))
+    return pages.render("compare.html", request, old=old, new=new, folder=None, **_parts(request, difference))
+
+
+def _parts(request: Request, difference: Difference) -> dict[str, Any]:
+    """Return what the page of a difference shows."""
+    given, number = parameters(request), page_number(request)
+    kind = given.get("kind", "")
+    changes = [change for change in difference if kind in ("", change.kind)]
+    first = (number - 1) * PER_PAGE
+    here = {name: given.get(name) for name in ("a", "b", "job")} | {"kind": kind}
+    page = request.url.path
+    counts = Counter(change.kind for change in difference)
+    images = [change for change in difference if change.kind == "changed" and is_image(change.path)]
+    return {
+        "counts": [(name, counts[name], address(page, **{**here, "kind": name})) for name in sorted(counts)],
+        "total": len(difference),
+        "everything": address(page, **{**here, "kind": None}),
+        "kind": kind,
+        "moves": [move for move in moves_of(difference) if move.images] if number == 1 else [],
+        "images": images[:_SIDE_BY_SIDE] if number == 1 else [],
+        "shown_images": _IN_GRID,
+        "changes": changes[first : first + PER_PAGE],
+        "before": address(page, **here, page=number - 1) if number > 1 else None,
+        "after": address(page, **here, page=number + 1) if len(changes) > first + PER_PAGE else None,
+    }
+
+
+# -- one file ----------------------------------------------------------------------------------------------------------
+
+
+def _comparison(pages: Pages, request: Request) -> Response:
+    """Show what differs between a file of one version and one of another, of the same path or its former one."""
+    given = parameters(request)
+    old, new = (pages.workspace.version(given.get(side, "")) for side in ("a", "b"))
+    path = given.get("path", "").strip("/")
+    old_path = given.get("old", "").strip("/") or path
+    shown: dict[str, Any] = {"form": "binary", "lines": [], "tensors": [], "is_cut": False, "failure": None}
+    try:
+        shown |= _differing(old, new, old_path, path)
+    except NotFoundError:
+        raise
+    except (ArtfsError, OSError) as error:
+        shown["failure"] = error
+    sides = [(side, where, side.stat(where)) for side, where in ((old, old_path), (new, path))]
+    return pages.render("comparison.html", request, old=old, new=new, path=path, sides=sides, **shown)
+
+
+def _differing(old: Version, new: Version, old_path: str, path: str) -> dict[str, Any]:
+    places = ((old, old_path), (new, path))
+    sizes = [side.stat(where) for side, where in places]
+    if any(each.kind == "directory" for each in sizes):
+        raise InvalidInputError(f"{path!r} is a folder", hint="compare the versions")
+    kinds = [
+        kind_of(os.path.basename(where), beginning_of(side, where)) for side, where in ((old, old_path), (new, path))
+    ]
+    forms = {kind.form for kind in kinds}
+    if forms == {"image"}:
+        return {"form": "image"}
+    if forms == {"tensors"}:
+        with old.open(old_path) as one, new.open(path) as other:
+            before, after = tensors_of(one, sizes[0].size), tensors_of(other, sizes[1].size)
+        return {"form": "tensors", "tensors": compare_tensors(before, after)}
+    if forms <= {"text", "json", "table"}:
+        texts = [beginning_of(side, where, _TEXT_BYTES) for side, where in places]
+        lines, is_cut = differing_lines(*texts)
+        return {"form": "text", "lines": lines, "is_cut": is_cut or any(each.size > _TEXT_BYTES for each in sizes)}
+    return {}
+
+
+# -- a folder of the disk ----------------------------------------------------------------------------------------------
+
+
+def _start(pages: Pages, jobs: Jobs, fields: Mapping[str, str]) -> str:
+    """Begin to compare a version with a folder that a form names; return the address that shows how far it is."""
+    version = pages.workspace.version(fields.get("ref", ""))
+    folder = os.path.expanduser(fields.get("folder", "").strip())
+    if not os.path.isabs(folder):
+        raise InvalidInputError("the folder must be named from the root, such as /home/me/data")
+
+    def work(job: Job) -> tuple[Version, Difference]:
+        return version, pages.workspace.diff(version.name, folder, progress=job.tell)
+
+    key = jobs.start(f"Comparing {version.name} with {folder}", folder, work)
+    return address("/folder", job=key)
+
+
+def _folder(pages: Pages, jobs: Jobs, request: Request) -> Response:
+    """Show how far a comparison with a folder is, or what differs."""
+    job = jobs.get(parameters(request).get("job", ""))
+    if not job.is_done:
+        return pages.render("job.html", request, job=job)
+    if job.error is not None:
+        raise job.error
+    version, difference = job.result
+    return pages.render(
+        "compare.html", request, old=version, new=None, folder=job.target, **_parts(request, difference)
+    )
