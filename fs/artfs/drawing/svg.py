@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-__all__ = ["COLOURS", "drawing", "element", "plain", "text_of"]
+__all__ = ["COLOURS", "LETTER", "drawing", "element", "fitted", "plain", "text_of"]
 
 COLOURS: Final = 8
 """How many classes ``c1``, ``c2`` and so on a style sheet has colours for."""
+LETTER: Final = 8.0
+"""The width of a letter, about."""
 
 
 def plain(text: str) -> str:
@@ -58,3 +60,10 @@ def drawing(
 def text_of(text: str, **attributes: object) -> str:
     """Return an element of text."""
     return element("text", escape(plain(text)) or " ", **attributes)
+
+
+def fitted(text: str, room: float) -> str:
+    """Return text made legible by `plain`, and shortened to about so many units of a drawing."""
+    most = max(1, int(room / LETTER))
+    shown = plain(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

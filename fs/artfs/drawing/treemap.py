@@ -8,15 +8,13 @@ from xml.sax.saxutils import escape
 
 import squarify
 
-from artfs.drawing.svg import COLOURS, drawing, element, plain, text_of
+from artfs.drawing.svg import COLOURS, LETTER, drawing, element, fitted, plain, text_of
 from artfs.legible import size
 
 __all__ = ["Area", "treemap"]
 
 _WIDTH: Final = 960.0
 _HEIGHT: Final = 320.0
-_LETTER: Final = 8.0
-"""The width of a letter, about."""
 
 
 class Area(NamedTuple):
@@ -53,16 +51,10 @@ def _piece(area: Area, place: dict[str, float], number: int) -> str:
     content += element(
         "rect", x=x, y=y, width=max(width - 1, 0.5), height=max(height - 1, 0.5), class_=f"area c{number % COLOURS + 1}"
     )
-    if height > 18 and width > 4 * _LETTER:
-        content += text_of(_fitted(area.name, width - 8), x=x + 5, y=y + 15)
-        if height > 34 and width > 8 * _LETTER:
+    if height > 18 and width > 4 * LETTER:
+        content += text_of(fitted(area.name, width - 8), x=x + 5, y=y + 15)
+        if height > 34 and width > 8 * LETTER:
             content += text_of(size(area.amount), x=x + 5, y=y + 31)
     if area.target is None:
         return element("g", content)
     return element("a", content, href=area.target)
-
-
-def _fitted(name: str, room: float) -> str:
-    most = max(1, int(room / _LETTER))
-    shown = plain(name)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
