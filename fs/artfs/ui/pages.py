@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from artfs.documents.encoding import to_json
+from artfs.documents.encoding import from_nanoseconds, to_json
 from artfs.legible import age, counted, legible, quoted, size
 from artfs.ui.addresses import address, parameters_of
 from artstore.errors import InvalidInputError, RefusedError
@@ -59,6 +59,7 @@ class Pages:
             "name": quoted,
             "moment": _moment,
             "since": _since,
+            "age_of": lambda created_ns: _since(from_nanoseconds(created_ns)),
         }
         environment.globals["counted"] = counted
         return environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from artstore.arguments import whole_number
 from artstore.interrupts import deferring
 from artstore.namespaces.groups import Groups
 from artstore.queries.resolving import resolve
@@ -35,7 +36,7 @@ class Accounting(Groups):
             return backlog(list(entries(snapshot.transaction)))
 
     def usage_by(self, group: str) -> list[GroupUsage]:
-        """Return attributed bytes by ``project`` or ``type``; with those of drafts they sum to the stored bytes.
+        """Return attributed bytes by ``project``, ``type`` or ``artifact``: with those of drafts, all that is stored.
 
         Raises `InvalidInputError` for another group.
         """
@@ -48,6 +49,12 @@ class Accounting(Groups):
         from artstore.queries.usage import artifact_usage
 
         return artifact_usage(self.store, name)
+
+    def most_unique(self, most: int = 20) -> list[tuple[str, VersionUsage]]:
+        """Return (``NAME:vN``, usage) of the versions whose deletion alone frees the most bytes, the most first."""
+        from artstore.queries.usage import most_unique
+
+        return most_unique(self.store, whole_number(most, "most"))
 
     def du(self, ref: str) -> DiskUse:
         """Return the logical, alone, unique and attributed bytes of one version."""

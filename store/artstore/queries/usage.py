@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import beneath
+from artstore.arguments import shown_value
 from artstore.errors import BusyError, DamageError, InvalidInputError, NotFoundError
 from artstore.names import check_name, version_label
 from artstore.queries.figures import Figures
@@ -50,6 +51,7 @@ __all__ = [
     "by_project",
     "by_type",
     "disk_use",
+    "most_unique",
     "usage_by",
     "version_usage",
     "workspace_usage",
@@ -364,10 +366,42 @@ def artifact_usage(store: Store, name: str) -> list[VersionUsage]:
 
 
 def usage_by(store: Store, group: str) -> list[GroupUsage]:
-    """Return attributed bytes by ``project`` or ``type``; raise `InvalidInputError` for another group."""
-    if group not in ("project", "type"):
-        raise InvalidInputError(f"usage can be grouped by project or type, not by {group!r}")
+    """Return attributed bytes by ``project``, ``type`` or ``artifact``; raise `InvalidInputError` for another group."""
+    if group not in ("project", "type", "artifact"):
+        raise InvalidInputError(f"usage can be grouped by project, type or artifact, not by {shown_value(group)}")
+    if group == "artifact":
+        return _grouped(store, lambda artifact: artifact.name)
     return by_project(store) if group == "project" else by_type(store)
+
+
+def most_unique(store: Store, most: int) -> list[tuple[str, VersionUsage]]:
+    """Return (name, usage) of the living versions whose deletion alone frees the most, the most first.
+
+    What deleting a version frees is part of what is attributed to it.  So versions are asked in the order of their
+    attributed bytes, only until none that is left can free more.
+    """
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        living = list(_living(transaction))
+        figures = Figures(store, transaction, living)
+        attributed = _attributed(transaction, living, figures)
+        plan, _ = plan_after_backlog(transaction)
+        found: list[tuple[int, int, VersionRecord]] = []
+        for record in sorted(living, key=lambda record: attributed[record.serial], reverse=True):
+            if len(found) == most and attributed[record.serial] <= found[-1][0]:
+                break
+            found = sorted([*found, (plan.unique(record.root), -record.serial, record)], reverse=True)[:most]
+        records = [record for _, _, record in found]
+        alone = _alone(transaction, records, figures)
+        usages = [
+            VersionUsage(
+                record.number, record.serial, record.bytes, alone[record.root], unique, attributed[record.serial]
+            )
+            for unique, _, record in found
+        ]
+        names = [catalogue.label(transaction, record) for record in records]
+    figures.save()
+    return list(zip(names, usages, strict=True))
 
 
 def by_project(store: Store) -> list[GroupUsage]:

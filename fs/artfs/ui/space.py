@@ -1,0 +1,132 @@
+"""Pages of space and retention: where the bytes are, what would free them, and what the rules will take."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from artfs.documents.encoding import from_nanoseconds
+from artfs.documents.retention import RetentionPlanDocument
+from artfs.documents.usage import UsageDocument
+from artfs.drawing.treemap import Area, treemap
+from artfs.ui.addresses import address
+from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
+from artstore.queries.usage import DRAFTS
+
+if TYPE_CHECKING:
+    from artstore.queries.usage import Usage
+    from artstore.retention.rules import Rule
+
+__all__ = ["routes"]
+
+_MOST: Final = 20
+_IN_TREEMAP: Final = 60
+_TERMS: Final = (
+    ("stored_bytes", "stored", "content and folder records of versions and drafts, once each and compressed"),
+    ("manifest_bytes", "manifest", "names and records"),
+    ("deadlist_bytes", "deleted", "waiting to be reaped"),
+    ("condemned_bytes", "condemned", "reaped, freed once no process reads it"),
+    ("free_bytes", "free", "gaps in packs that no content uses"),
+    ("other_bytes", "other", "the reserve for a full disk, block edges, run-time files"),
+)
+"""The terms of the disk, as `artfs usage` prints them: their sum is the size of the workspace."""
+
+
+class Term(NamedTuple):
+    """A part of the workspace on its disk: ``part`` is its share in hundredths."""
+
+    name: str
+    bytes: int
+    what: str
+    part: float
+
+
+def routes(pages: Pages) -> list[BaseRoute]:
+    """Return the routes of these pages."""
+    return [
+        Route("/space", lambda request: _space(pages, request)),
+        Route("/retention", lambda request: _retention(pages, request)),
+        Route("/expire", lambda request: _expire(pages, request)),
+        Route("/expiry", pages.form(lambda _request, fields: _apply(pages, fields)), methods=["POST"]),
+    ]
+
+
+def _terms(usage: Usage) -> list[Term]:
+    whole = max(usage.disk_bytes, 1)
+    found = [(name, getattr(usage, field), what) for field, name, what in _TERMS]
+    return [Term(name, count, what, 100 * count / whole) for name, count, what in found]
+
+
+def _space(pages: Pages, request: Request) -> Response:
+    """Show every byte of the workspace on its disk, by term, by artifact, and by what deleting frees."""
+    workspace = pages.workspace
+    groups = workspace.usage_by("artifact")
+    freeing = workspace.most_unique(_MOST)
+    usage = workspace.usage()  # last: what the others keep for the next time takes room as well
+    document = UsageDocument.of(usage)
+    largest = sorted((each for each in groups if each.name != DRAFTS), key=lambda each: -each.attributed)
+    areas = [
+        Area(each.name, each.attributed, address("/artifact", name=each.name, costs=1))
+        for each in largest[:_IN_TREEMAP]
+    ]
+    rest = sum(each.attributed for each in largest[_IN_TREEMAP:])
+    areas += [Area(f"{len(largest) - _IN_TREEMAP:,} more", rest)] if rest else []
+    return pages.answer(
+        document,
+        "space.html",
+        request,
+        usage=usage,
+        terms=_terms(usage),
+        chart=treemap(areas, title="Stored bytes by artifact") if len(areas) > 1 else "",
+        freeing=[(name, each, f"artfs rm {shlex.quote(name)}") for name, each in freeing if each.unique],
+        oldest=None if usage.oldest_ns is None else from_nanoseconds(usage.oldest_ns),
+        due=None if usage.oldest_due_ns is None else from_nanoseconds(usage.oldest_due_ns),
+        interrupted_until=None if usage.interrupted_until_ns is None else from_nanoseconds(usage.interrupted_until_ns),
+    )
+
+
+def _retention(pages: Pages, request: Request) -> Response:
+    """Show the rules, and their verdict on every version with its reasons; nothing is deleted."""
+    given = parameters(request)
+    plan = pages.workspace.retention.plan()
+    shown = plan.verdicts if given.get("all") else plan.expiring
+    if given.get("format") == "json":
+        return pages.json(RetentionPlanDocument.of(plan, shown))
+    number = page_number(request)
+    first = (number - 1) * PER_PAGE
+    here: dict[str, Any] = {"all": given.get("all")}
+    return pages.render(
+        "retention.html",
+        request,
+        plan=plan,
+        rules=[_described(rule) for rule in plan.rules],
+        is_all=bool(given.get("all")),
+        verdicts=shown[first : first + PER_PAGE],
+        everything=address("/retention", all=1),
+        expiring=address("/retention"),
+        before=address("/retention", **here, page=number - 1) if number > 1 else None,
+        after=address("/retention", **here, page=number + 1) if len(shown) > first + PER_PAGE else None,
+    )
+
+
+def _described(rule: Rule) -> tuple[str, str]:
+    """Return (name, what it says) of a rule: each field that it sets."""
+    fields = {key: value for key, value in rule.record().items() if key != "name"}
+    return rule.name, ", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items())
+
+
+def _expire(pages: Pages, request: Request) -> Response:
+    """Show what applying the rules would delete, and ask."""
+    return pages.render("expire.html", request, plan=pages.workspace.retention.apply(dry_run=True))
+
+
+def _apply(pages: Pages, _fields: Mapping[str, str]) -> str:
+    retired = pages.workspace.retention.apply()
+    count = len(retired.versions)
+    return address("/retention", said=f"Deleted {count:,} version{'' if count == 1 else 's'}.")
