@@ -17,7 +17,7 @@ from fs.ui.test_artifacts import words
 
 def test_the_terms_sum_to_the_disk(client: Client, workspace: Workspace) -> None:
     """Each term is on the page to the byte; their sum is the size of the workspace."""
-    workspace.delete("notes")
+    workspace.delete("notes:v0")
     client.get("/space")  # which keeps figures for the next time
     page = client.get("/space").text
     usage = workspace.usage()
