@@ -25,6 +25,7 @@ def test_pushes_and_reads_take_few_requests(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         workspace.remotes.add("origin", s3.uri("remote"))
         counts = measure(workspace, s3.uri("remote"), proxy, tmp_path, files=1000, folders=10, pushes=4)
-    assert {what: counts[what] for what, most in BOUNDS.items() if counts[what] > most} == {}
+    few = {"metadata after small pushes: bytes a file": 100}  # each push writes the records of its folders again
+    assert {what: counts[what] for what, most in (BOUNDS | few).items() if counts[what] > most} == {}
     assert counts["walk: requests"] <= 4 and counts["walk after small pushes: requests"] <= 4 + 4
     assert counts["push of ten changed files: bytes"] < 200_000

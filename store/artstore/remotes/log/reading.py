@@ -1,4 +1,4 @@
-"""Reading on to the log's end: hint and checkpoint, then one list and all new entries at once.
+"""Reading on to the log's end: the hint, then checkpoint and list together, then all new entries at once.
 
 A log that is not the one that was read before (an entry is missing, differs, or follows another) is `Log.trouble`:
 nothing is written any more, while the last state stays readable.  So is an entry that only a later release can read,
@@ -11,8 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import Final, TypeVar
+from contextlib import suppress
+from itertools import chain, islice
+from typing import Final, NamedTuple, TypeVar
 
 from artstore.errors import DamageError, UnsupportedError
 from artstore.objects.failures import ObjectMissingError, WrongAnswerError
@@ -50,6 +51,13 @@ _LOOKED_BACK: Final = 64
 _DIGEST: Final = 32
 _AT_ONCE: Final = 16
 _FOLDER: Final = "log/"
+
+
+class _Listed(NamedTuple):
+    """A list of the log, from the entry ``first`` on."""
+
+    first: int
+    infos: Iterator[ObjectInfo]
 
 
 class Log:
@@ -123,14 +131,13 @@ class Log:
         ``to_write`` also compares the last folded entry with the one in the store if none follows it.  Sets `trouble`
         or `newer` where the log cannot be followed further.  Raises the errors of the store.
         """
-        if not self._begun:
-            self._begin()
+        begun = None if self._begun else self._begin()
         self._read_at = time.monotonic()
         self.trouble = self._other_state  # what was missing may have been restored
         start = self.state.number
         folded: list[Folded] = []
         try:
-            listed = self._following()
+            listed = self._following(begun)
             while batch := list(islice(listed, _BATCH)):
                 folded += self._fold_batch(batch)
             if self._missing is None and self.state.number < self._hinted:
@@ -197,24 +204,44 @@ class Log:
             )
         return folded
 
-    def _begin(self) -> None:
-        """Begin at the hint; what is wrong with it is passed over, for it is only a hint."""
+    def _begin(self) -> _Listed | None:
+        """Begin at the hint; what is wrong with it is passed over, for it is only a hint.
+
+        Return the list that was asked for together with the checkpoint, which saves a round trip; None if there is
+        none.
+        """
         self._begun = True
         self.is_proved = True
         hint = self._hint()
         if hint is None:
-            return
+            return None
         self._hinted = hint.number + len(hint.entries)
+        listed = None
         if hint.number:
-            state = self._checkpoint(hint.number, hint.digest)
+            state, listed = self._checkpoint_and_list(hint)
             if state is None:
-                return
+                return None
             self.state, self.base, self.is_proved = state, (hint.number, hint.digest), False
-        try:
+        with suppress(BrokenLogError, UnsupportedError):  # the log itself says it too
             for data in hint.entries:
                 self.fold(data)
-        except (BrokenLogError, UnsupportedError):
-            return  # the log itself says it too
+        return listed
+
+    def _checkpoint_and_list(self, hint: Hint) -> tuple[State | None, _Listed | None]:
+        """Return the state of a hint's checkpoint, and the list of the log from there on, if it was asked for."""
+        if self._at_once == 1:
+            return self._checkpoint(hint.number, hint.digest), None
+        with ThreadPoolExecutor(1, thread_name_prefix="artfs-log") as thread:
+            asked = thread.submit(self._list_from, self._hinted)
+            state = self._checkpoint(hint.number, hint.digest)
+            return state, asked.result()
+
+    def _list_from(self, last: int) -> _Listed:
+        """List the log from a little before the last entry that is known; the first answer is waited for."""
+        wanted = max(last - _LOOKED_BACK, 1)
+        infos = iter(self.store.list(_FOLDER, after=entry_name(wanted - 1) if wanted > 1 else ""))
+        first = list(islice(infos, 1))
+        return _Listed(wanted, chain(first, infos))
 
     def _hint(self) -> Hint | None:
         try:
@@ -230,16 +257,18 @@ class Log:
         is_right = state.uuid == self.state.uuid and state.number == number and number % self.every == 0
         return state if is_right else None
 
-    def _following(self) -> Iterator[ObjectInfo]:
+    def _following(self, listed: _Listed | None = None) -> Iterator[ObjectInfo]:
         """Yield the entries that follow, each the next, up to one that is missing.
 
-        The first that is missing, also one that was folded, is `_missing`.
+        The first that is missing, also one that was folded, is `_missing`.  ``listed`` is a list that is at hand; one
+        that begins after the last entry that was folded is of no use.
         """
         self._missing = None
         last = self.state.number
-        wanted = max(last - _LOOKED_BACK, 1)
-        after = entry_name(wanted - 1) if wanted > 1 else ""
-        for info in self.store.list(_FOLDER, after=after):
+        if listed is None or listed.first > last + 1:
+            listed = self._list_from(last)
+        wanted = listed.first
+        for info in listed.infos:
             number = entry_number(info.name)
             if number is None:
                 continue

@@ -81,8 +81,8 @@ def _condemns(transaction: Any) -> bool:
 def _following_with_holes() -> list[tuple[Any, str, Any]]:
     real = Log._following
 
-    def following(self: Log) -> Iterator[Any]:
-        yield from real(self)
+    def following(self: Log, listed: Any = None) -> Iterator[Any]:
+        yield from real(self, listed)
         self._missing = None
         self._hinted = 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,29 @@ def test_a_hint_saves_reading(bucket: Bucket) -> None:
     assert not again.is_proved
     again.prove()
     assert again.is_proved
+
+
+def test_checkpoint_and_list_are_asked_for_together(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a hint that names a checkpoint, reading to the end takes two round trips."""
+    _publish(bucket)
+    together = Barrier(2, timeout=20)
+    store = ModelStore(bucket)
+    read, listing = store.read, store.list
+
+    def read_together(name: str, *arguments: Any, **options: Any) -> bytes:
+        if name.startswith("state/") and name != HINT:
+            together.wait()
+        return read(name, *arguments, **options)
+
+    def list_together(*arguments: Any, **options: Any) -> Any:
+        together.wait()
+        return listing(*arguments, **options)
+
+    monkeypatch.setattr(store, "read", read_together)
+    monkeypatch.setattr(store, "list", list_together)
+    log = Log(store, UUID)
+    log.read_on()
+    assert encode_state(log.state) == encode_state(STORY.state)
 
 
 @pytest.mark.parametrize("hint", [b"", b"damaged", encode_hint(Hint(64, bytes(32), ())), None])
