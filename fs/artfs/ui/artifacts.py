@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from artfs.documents.encoding import exact_name
 from artfs.documents.versions import VersionItem
+from artfs.drawing.timeline import Mark, timeline
 from artfs.ui.addresses import address
 from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
 from artstore.errors import ArtfsError, NotFoundError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
+_IN_TIMELINE: Final = 40
 _FILTERS = ("q", "type", "tag", "where")
 
 
@@ -148,12 +150,28 @@ def _artifact(pages: Pages, request: Request) -> Response:
         info=info,
         versions=versions[:PER_PAGE],
         before=_next_living(versions),
+        chart=_on_time(versions[:_IN_TIMELINE]),
         older=versions[PER_PAGE - 1].number if len(versions) > PER_PAGE else None,
         is_first=start is None,
         aliases=[(alias, version_label(number)) for alias, number in aliases.items()],
         costs=costs,
         label=version_label,
     )
+
+
+def _on_time(versions: Sequence[Version]) -> str:
+    """Return versions on an axis of time."""
+    marks = [
+        Mark(
+            version_label(version.number),
+            version.created_at,
+            tuple(version.aliases),
+            version.state == "deleted",
+            address("/version", ref=version.name),
+        )
+        for version in versions
+    ]
+    return timeline(marks, title="Versions by time") if len(marks) > 1 else ""
 
 
 def _next_living(versions: Sequence[Version]) -> dict[int, Version]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from starlette.requests import Request
@@ -14,19 +15,24 @@ from starlette.routing import BaseRoute, Route
 from artfs.documents.encoding import from_nanoseconds
 from artfs.documents.retention import RetentionPlanDocument
 from artfs.documents.usage import UsageDocument
+from artfs.drawing.bars import Part, stacked_bar
+from artfs.drawing.timeline import Mark, timeline
 from artfs.drawing.treemap import Area, treemap
+from artfs.legible import age
 from artfs.ui.addresses import address
 from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
 from artstore.queries.usage import DRAFTS
 
 if TYPE_CHECKING:
     from artstore.queries.usage import Usage
+    from artstore.retention.judging import Verdict
     from artstore.retention.rules import Rule
 
 __all__ = ["routes"]
 
 _MOST: Final = 20
 _IN_TREEMAP: Final = 60
+_IN_TIMELINE: Final = 60
 _TERMS: Final = (
     ("stored_bytes", "stored", "content and folder records of versions and drafts, once each and compressed"),
     ("manifest_bytes", "manifest", "names and records"),
@@ -83,6 +89,7 @@ def _space(pages: Pages, request: Request) -> Response:
         request,
         usage=usage,
         terms=_terms(usage),
+        bar=stacked_bar([Part(term.name, term.bytes) for term in _terms(usage)], title="Bytes of the workspace"),
         chart=treemap(areas, title="Stored bytes by artifact") if len(areas) > 1 else "",
         freeing=[(name, each, f"artfs rm {shlex.quote(name)}") for name, each in freeing if each.unique],
         oldest=None if usage.oldest_ns is None else from_nanoseconds(usage.oldest_ns),
@@ -108,6 +115,7 @@ def _retention(pages: Pages, request: Request) -> Response:
         rules=[_described(rule) for rule in plan.rules],
         is_all=bool(given.get("all")),
         verdicts=shown[first : first + PER_PAGE],
+        chart=_on_time(plan.verdicts),
         everything=address("/retention", all=1),
         expiring=address("/retention"),
         before=address("/retention", **here, page=number - 1) if number > 1 else None,
@@ -117,8 +125,27 @@ def _retention(pages: Pages, request: Request) -> Response:
 
 def _described(rule: Rule) -> tuple[str, str]:
     """Return (name, what it says) of a rule: each field that it sets."""
-    fields = {key: value for key, value in rule.record().items() if key != "name"}
-    return rule.name, ", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items())
+    fields = {key: json.dumps(value, ensure_ascii=False) for key, value in rule.record().items() if key != "name"}
+    if rule.within is not None:
+        fields["within"] = age(timedelta(seconds=rule.within))
+    return rule.name, ", ".join(f"{key} {value}" for key, value in fields.items())
+
+
+def _on_time(verdicts: Sequence[Verdict]) -> str:
+    """Return the versions that would expire, and some that are kept, on an axis of time."""
+    expiring = [each for each in verdicts if each.expires][:_IN_TIMELINE]
+    kept = [each for each in verdicts if not each.expires][: _IN_TIMELINE - len(expiring)]
+    marks = [
+        Mark(
+            each.candidate.name,
+            from_nanoseconds(each.candidate.created_ns),
+            tuple(each.candidate.aliases),
+            each.expires,
+            address("/version", ref=each.candidate.name),
+        )
+        for each in expiring + kept
+    ]
+    return timeline(marks, title="Versions by time; those that would expire are marked") if marks else ""
 
 
 def _expire(pages: Pages, request: Request) -> Response:
