@@ -94,7 +94,7 @@ NAMES: dict[str, bytes] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A file in the version ``hostile/NAME:v0`` that attacks, and what it attacks."""
+    """A file in the version ``hostile/NAME:v0`` that attacks, and what it attacks; in v1 it is damaged as well."""
 
     name: str
     version: str
@@ -112,7 +112,8 @@ class _Runs:
 def build(ws: Workspace, folder: Path, canary: Path) -> list[Case]:
     """Put the corpus into a workspace, from files below a folder; return every case.  A pickle makes *canary*."""
     cases = []
-    for artifact, files in {"hostile/names": _named(), "hostile/content": _contents(canary)}.items():
+    for artifact, given in {"hostile/names": _named(), "hostile/content": _contents(canary)}.items():
+        files = list(given)
         source = os.fsencode(folder / artifact)
         os.makedirs(source)
         for name, path, content in files:
@@ -122,6 +123,10 @@ def build(ws: Workspace, folder: Path, canary: Path) -> list[Case]:
                 output.write(content)
             cases.append(Case(name, f"{artifact}:v0", path))
         ws.put(os.fsdecode(source), artifact, type="dataset")
+        for _, path, content in files:
+            with open(os.path.join(source, path), "wb") as output:
+                output.write(content[: len(content) // 2] + b"\n" + content[len(content) // 2 :])
+        ws.put(os.fsdecode(source), artifact, description="each file with one byte more")
     cases.append(_damaged(ws, folder))
     _worded(ws, folder / "worded")
     return cases

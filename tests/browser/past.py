@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import sys
 import time
 import wave
 from collections.abc import Iterator
@@ -80,6 +81,7 @@ def build(ws: Workspace, folder: Path) -> None:
 def _recording_in(ws: Workspace) -> Iterator[None]:
     with (
         mock.patch.dict(os.environ, {"ARTFS_WORKSPACE": str(ws.path)}),
+        mock.patch.object(sys, "argv", ["train.py", "--epochs", "60"]),
         mock.patch.object(active_run, "_run", None),
         mock.patch.object(active_run, "_hooked", True),
     ):
@@ -99,26 +101,27 @@ def digit(label: int, seed: int) -> Image.Image:
     return image.rotate(noise.uniform(-12, 12))
 
 
+WRONG = [*((4, number) for number in range(9)), *((9, number) for number in range(3))]
+"""Digits that are in the folder of the one before at first."""
+
+
 def _digits(ws: Workspace, folder: Path, clock: Clock) -> None:
     train = folder / "train"
     for label in range(10):
         (train / str(label)).mkdir(parents=True)
         for seed in range(14):
             digit(label, seed).save(train / str(label) / f"{seed:04}.png")
-    wrong = [digit(4, 100 + number) for number in range(9)]
-    for number, image in enumerate(wrong):
-        image.save(train / "3" / f"{100 + number:04}.png")
+    for label, number in WRONG:
+        digit(label, 100 + number).save(train / str(label - 1) / f"{100 + number:04}.png")
     (folder / "README.md").write_text("# Digits\n\nCollected in a hurry.\n\n- ten classes\n- some are wrong\n")
     _label(folder)
     ws.put(
         folder, "vision/digits", type="dataset", description="as collected", metadata={"split": "train", "year": 2026}
     )
     clock.days(3)
-    for number in range(len(wrong)):
+    for label, number in WRONG:
         name = f"{100 + number:04}.png"
-        (train / "3" / name).rename(train / "4" / name)
-    for number in range(3):
-        (train / "8" / f"{number:04}.png").rename(train / "9" / f"{200 + number:04}.png")
+        (train / str(label - 1) / name).rename(train / str(label) / name)
     for label in range(10):
         for seed in range(20, 24):
             digit(label, seed).save(train / str(label) / f"{seed:04}.png")

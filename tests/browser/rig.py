@@ -26,11 +26,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 from artstore.workspace import Workspace
+from browser.hostile import CANARY
 
 PHONE: Final = {"width": 390, "height": 844}
 DESK: Final = {"width": 1280, "height": 800}
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-NOT_YET: Final = ("/lineage", "/runs", "/space", "/retention", "/compare")
+NOT_YET: Final = ("/lineage", "/runs")
 """Pages that links lead to and that are still to come."""
 _DOWNLOADS: Final = "Download is starting"
 """What Chromium's driver says where an address is no page."""
@@ -245,7 +246,7 @@ class Visitor:
     def _asked(self, request: Any) -> None:
         if not request.url.startswith((self.served.base + "/", "data:", "blob:")):
             self._note(f"request to another host: {request.url}")
-        if "canary" in request.url and not request.is_navigation_request():
+        if urlsplit(request.url).path.endswith(CANARY):
             self._note(f"content asked the server: {request.url}")
 
 

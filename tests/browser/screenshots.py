@@ -27,7 +27,10 @@ PAGES: Final = {
     "compare-images": "/compare?a=vision/digits:v0&b=vision/digits:v1",
     "compare-table": "/compare?a=wheat/measurements:v0&b=wheat/measurements:v1",
     "files": "/files?ref=vision/digits:v1",
-    "images": "/files?ref=vision/digits:v1&path=train/4",
+    "images": "/files?ref=vision/digits:v1&path=train/4&view=images",
+    "text": "/comparison?a=wheat/measurements:v0&b=wheat/measurements:v1&path=notes.txt",
+    "rows": "/comparison?a=wheat/measurements:v0&b=wheat/measurements:v1&path=grains.parquet",
+    "weights": "/comparison?a=vision/classifier:v1&b=vision/classifier:v2&path=weights.safetensors",
     "lineage": "/lineage?ref=vision/digits:v1",
     "runs": "/runs?project=vision",
     "space": "/space",
@@ -36,10 +39,10 @@ PAGES: Final = {
 }
 """Pages by the name of their picture."""
 FOR_DOCS: Final = {
+    ("artifact", 1280, "light"),
     ("compare-images", 1280, "light"),
-    ("space", 1280, "light"),
-    ("runs", 1280, "dark"),
-    ("artifact", 390, "light"),
+    ("files", 1280, "dark"),
+    ("compare-images", 390, "dark"),
 }
 
 
@@ -65,17 +68,17 @@ def main() -> None:
         for name in given.only or PAGES
         for width in SIZES
         for scheme in ("light", "dark")
-        if (name, width, scheme) in FOR_DOCS or (not given.for_docs and (scheme == "light" or width == 1280))
+        if (name, width, scheme) in FOR_DOCS or not given.for_docs
     ]
     with tempfile.TemporaryDirectory() as place, running_chromium() as browser:
-        ws = artfs.init_workspace(Path(place) / "workspace")
+        ws = artfs.init_workspace(Path(place) / "artfs")
         past.build(ws, Path(place) / "sources")
         with serving(ws) as served:
             for name, width, scheme in wanted:
                 tab = Visitor(browser, served, viewport={"width": width, "height": SIZES[width]}, color_scheme=scheme)
                 visit = tab.visit(PAGES[name])
                 tab.page.wait_for_timeout(300)  # for pictures that are fetched late
-                file = folder / (f"{name}.png" if given.for_docs else f"{name}-{width}-{scheme}.png")
+                file = folder / f"{name}-{width}-{scheme}.png"
                 file.write_bytes(small(tab.page.screenshot(full_page=not given.for_docs)))
                 print(f"{file}  {file.stat().st_size:,} bytes", *visit.problems, sep="\n  ", flush=True)
                 tab.close()

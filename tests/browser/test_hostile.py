@@ -44,6 +44,20 @@ def test_every_case_is_harmless(visitor: Visitor, served: Served, cases: list[Ca
     assert served.peak_memory < MEMORY
 
 
+def test_every_comparison_is_harmless(visitor: Visitor, served: Served, cases: list[Case], canary: Path) -> None:
+    """Each file that is read for a comparison, with one that is damaged as well, is shown or refused."""
+    wrong = {}
+    compared = [case for case in cases if case.version == "hostile/content:v0"]
+    for case in compared:
+        path = os.fsdecode(case.path)
+        visit = visitor.visit(address("/comparison", a="hostile/content:v0", b="hostile/content:v1", path=path))
+        wrong[case.name] = visit.problems + judged(visitor, visit)
+    assert listed(wrong) == ""
+    assert len(compared) > 90
+    assert not canary.exists()
+    assert served.peak_memory < MEMORY
+
+
 def judged(visitor: Visitor, visit: Visit) -> list[str]:
     """Return what is wrong with a page that should be a page of this server, whatever it shows."""
     found = []

@@ -12,7 +12,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import BinaryIO, Final, NamedTuple
 
@@ -24,6 +26,8 @@ _MOST_TENSORS: Final = 100_000
 _HEADER_BYTES: Final = 25 << 20
 _NPY_BYTES: Final = 64 << 10
 _DIMENSIONS: Final = 64
+_BROKEN_ZIP: Final = (zipfile.BadZipFile, zlib.error, struct.error)
+_NUMPYS_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NPY_TYPE: Final = re.compile(r"[<>|=]?[?bBiufcmMOSUV]\d{0,10}(\[\w{1,4}\])?")
 
 
@@ -60,7 +64,7 @@ def tensors_of(file: BinaryIO, size: int) -> dict[str, Tensor]:
         return _safetensors(file, size)
     except InvalidInputError:
         raise
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, EOFError, *_BROKEN_ZIP) as error:
         raise InvalidInputError(f"the file's list of tensors cannot be read: {type(error).__name__}") from error
     except (NotImplementedError, RuntimeError, SyntaxError, MemoryError) as error:
         raise InvalidInputError("the file's list of tensors is in a form that is not supported") from error
@@ -110,6 +114,8 @@ def _safetensors(file: BinaryIO, size: int) -> dict[str, Tensor]:
 
 def _npy(file: BinaryIO, size: int) -> Tensor:
     head = file.read(12)
+    if len(head) < 12:
+        raise InvalidInputError("an array has no header")
     major = head[6]
     length, used = (
         (int.from_bytes(head[8:10], "little"), 10) if major == 1 else (int.from_bytes(head[8:12], "little"), 12)
@@ -137,6 +143,8 @@ def _zipped(file: BinaryIO) -> dict[str, Tensor]:
             if not entry.filename.endswith(".npy"):
                 found[entry.filename] = Tensor("bytes", (entry.file_size,), entry.file_size, check)
                 continue
+            if entry.compress_type not in _NUMPYS_METHODS:
+                raise InvalidInputError("an array is compressed by a method that NumPy does not use")
             with archive.open(entry) as opened:
                 tensor = _npy(opened, entry.file_size)  # type: ignore[arg-type]
             found[entry.filename.removesuffix(".npy")] = tensor._replace(check=check)

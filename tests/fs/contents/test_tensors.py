@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import pickle
+import random
 import zipfile
 from pathlib import Path
 
@@ -132,3 +133,24 @@ def test_flipped_bytes(data: st.DataObject) -> None:
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(InvalidInputError):
         read(bytes(damaged))
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "compressed", "safetensors"])
+def test_damage_is_one_kind_of_error(form: str) -> None:
+    """Files that are cut short or have other bytes are listed or refused, whatever their library raises."""
+    noise = random.Random(7)
+    files = {"npz": io.BytesIO(), "compressed": io.BytesIO(), "npy": io.BytesIO()}
+    np.save(files["npy"], ARRAYS["a"])
+    np.savez(files["npz"], **ARRAYS)  # type: ignore[arg-type]
+    np.savez_compressed(files["compressed"], **ARRAYS)  # type: ignore[arg-type]
+    data = files[form].getvalue() if form in files else save({"a": ARRAYS["a"], "b": ARRAYS["b.c"]})
+    refused = 0
+    for attempt in range(1500):
+        damaged = bytearray(data[: noise.randrange(len(data))] if attempt % 4 == 0 else data)
+        for _ in range(attempt % 4):
+            damaged[noise.randrange(len(damaged))] = noise.randrange(256)
+        try:
+            read(bytes(damaged))
+        except InvalidInputError:
+            refused += 1
+    assert refused > 300
