@@ -294,6 +294,7 @@ TESTED_ELSEWHERE = {
     "tests/store/queries/test_file_history.py": ["artstore/rows/histories"],
     "tests/store/queries/test_versions.py": [f"artstore/queries/{name}" for name in ("artifacts", "paths", "receipts")],
     "tests/store/remotes/test_alignment.py": ["artstore/remotes/descriptions"],
+    "tests/store/remotes/test_runs.py": ["artstore/remotes/run_records"],
     "tests/store/remotes/test_settling.py": ["artstore/changes/landing", "artstore/rows/pending"],
     "tests/store/remotes/test_checking.py": [
         "artstore/remotes/checked_objects",

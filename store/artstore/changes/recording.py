@@ -15,7 +15,7 @@ from typing import Any, Final
 from artstore.arguments import texts
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.names import check_name, check_run
-from artstore.reclaim.leases import RUNS, Lease, is_held
+from artstore.reclaim.leases import RUNS, Lease
 from artstore.records.catalogue import EdgeRecord, RunRecord, VersionRecord, checked_metadata
 from artstore.records.events import Event, MetricsEvent, RunEvent
 from artstore.rows import lineage, runs
@@ -24,14 +24,9 @@ from artstore.storage import journal
 from artstore.storage.reserve import require_room
 from artstore.store import Store
 
-__all__ = ["change_run", "log_rows", "record_logged", "record_use", "start_run", "state_of"]
+__all__ = ["change_run", "log_rows", "record_logged", "record_use", "start_run"]
 
 _PLAIN: Final = ("name", "job_type", "group", "notes")
-
-
-def state_of(store: Store, record: RunRecord) -> str:
-    """Return ``running``, ``finished``, ``failed``, or ``crashed`` for one that was killed."""
-    return "crashed" if record.state == "running" and not is_held(store, record.number, RUNS) else record.state
 
 
 def start_run(

@@ -44,9 +44,9 @@ class Runs:
 
     def state(self, record: RunRecord) -> str:
         """Return ``running``, ``finished``, ``failed``, or ``crashed`` if the process ended without ending the run."""
-        from artstore.changes.recording import state_of
+        from artstore.reclaim.leases import run_state
 
-        return state_of(self._store, record)
+        return run_state(self._store, record)
 
     def rows(self, number: int) -> list[dict[str, Any]]:
         """Return the rows of metrics that a run has logged, in the order of logging."""

@@ -10,7 +10,7 @@ from artstore.arguments import text
 from artstore.errors import InvalidInputError
 from artstore.queries.resolving import resolve_recorded
 from artstore.queries.runs import run_by_title
-from artstore.reclaim.leases import RUNS, is_held
+from artstore.reclaim.leases import run_state
 from artstore.records.catalogue import EdgeRecord
 from artstore.rows import catalogue, lineage, runs
 from artstore.rows.catalogue import label
@@ -127,8 +127,7 @@ def _node(store: Store, transaction: ReadTransaction, end: End, title: str) -> G
         run = runs.run(transaction, end.number)
         if run is None:
             return GraphNode(str(end), "run", title, "gone", None)
-        crashed = run.state == "running" and not is_held(store, run.number, RUNS)
-        return GraphNode(str(end), "run", run.title, "crashed" if crashed else run.state, run.job_type or None)
+        return GraphNode(str(end), "run", run.title, run_state(store, run), run.job_type or None)
     version = catalogue.recorded_version(transaction, end.number)
     if version is None:
         return GraphNode(str(end), "version", title, "gone", None)

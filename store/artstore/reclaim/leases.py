@@ -19,11 +19,12 @@ from typing import Final
 
 from artstore import beneath, byte_locks
 from artstore.errors import BusyError, RefusedError
+from artstore.records.catalogue import RunRecord
 from artstore.storage import disk
 from artstore.storage.environment import on_close
 from artstore.store import Store
 
-__all__ = ["RUNS", "Lease", "is_held"]
+__all__ = ["RUNS", "Lease", "is_held", "run_state"]
 
 _NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -145,3 +146,12 @@ def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:
         return byte_locks.is_shared_by_others(fd, number)
     finally:
         os.close(fd)
+
+
+def run_state(store: Store, record: RunRecord) -> str:
+    """Return ``running``, ``finished``, ``failed``, or ``crashed`` for a run that was killed.
+
+    A run of another machine, which has no pid here, is what it was when it was pushed.
+    """
+    is_here = record.state == "running" and record.pid != 0
+    return "crashed" if is_here and not is_held(store, record.number, RUNS) else record.state

@@ -29,6 +29,7 @@ from artstore.remotes.log.entries import Transaction
 from artstore.remotes.log.operations import Alias, Rename
 from artstore.remotes.log.state import NEVER, ArtifactRow, Mark, State
 from artstore.remotes.log.voids import who
+from artstore.remotes.runs import align_runs
 from artstore.rows import catalogue
 from artstore.rows import remotes as rows
 from artstore.storage import journal
@@ -59,7 +60,7 @@ class _Plan:
 
 
 def align(store: Store, remote: Connection, *, push: Collection[int] = ()) -> list[str]:
-    """Bring names, aliases and what describes versions together; return a sentence for each change of another machine.
+    """Bring names, aliases, descriptions and runs together; return a sentence for each change of another machine.
 
     An alias that was not changed here comes without a sentence.  Changes are taken from the log as far as it was read,
     for all artifacts that the remote numbers; those made here are sent for the artifacts ``push``, by their numbers.
@@ -81,6 +82,7 @@ def align(store: Store, remote: Connection, *, push: Collection[int] = ()) -> li
         if voids:
             break
     lost += align_descriptions(store, remote, record, push)
+    lost += align_runs(store, remote, record, push)
     update_remote(store, remote.uuid, aligned=remote.state.number, aligned_ns=time.time_ns())
     return lost
 

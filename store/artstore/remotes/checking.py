@@ -30,6 +30,7 @@ from artstore.remotes.packs.manifests import decode_manifest
 from artstore.remotes.packs.pack_sets import packs_of
 from artstore.remotes.packs.places import TREES, Fetch, Pack, PackDamageError
 from artstore.remotes.packs.reading import RemoteTree
+from artstore.remotes.run_records import is_left, read_run
 from artstore.rows import catalogue
 from artstore.rows import remotes as rows
 from artstore.store import Store
@@ -73,6 +74,7 @@ class _Check:
         self._progress = progress
         self._report = Report()
         self._sound = SoundRecords()
+        self._runs: dict[Span, tuple[Span, ...]] = {}
         self._losses: dict[Pack, _Loss] = {}
         self._read_bytes = 0
         objects = open_store(record.url, read_only=True, anonymous=record.anonymous)
@@ -249,8 +251,9 @@ class _Check:
             if artifact.record is not None:
                 yield f"the record of {artifact.name}", artifact.record
         for run in state.runs.values():
-            if run.record is not None and self._lives(run):
+            if run.record is not None and is_left(state, run):
                 yield f"the record of the run {run.name}", run.record
+                yield from self._logged(run, run.record)
         for row in state.condemned.values():
             yield f"the list of objects that entry {row.made.number} gives up", row.listed
         for moved in state.moves.values():
@@ -260,10 +263,15 @@ class _Check:
         for what, span in self._named():
             self._check_span(what, span)
 
-    def _lives(self, run: RunRow) -> bool:
-        """Return whether a version of a run is left, and with it the run's record."""
-        versions = [self._remote.state.version_of(edge.version) for edge in run.edges]
-        return any(row is not None and row.state != REAPED for row in versions)
+    def _logged(self, run: RunRow, span: Span) -> Iterator[tuple[str, Span]]:
+        """Yield the blocks of what a run logged; none of a record that cannot be read, which is reported."""
+        if span not in self._runs:
+            try:
+                self._runs[span] = read_run(self._remote, run.name, span).blocks
+            except _DAMAGED:
+                self._runs[span] = ()
+        for block, place in enumerate(self._runs[span]):
+            yield f"block {block} of what the run {run.name} logged", place
 
     def _check_span(self, what: str, span: Span) -> None:
         pack, text = Pack(TREES, span.pack), ""

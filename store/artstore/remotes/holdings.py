@@ -6,7 +6,7 @@ Each set is read once, several at a time; trees are not walked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -15,12 +15,13 @@ from artstore.objects.failures import ObjectMissingError
 from artstore.objects.protocol import ObjectInfo
 from artstore.remotes.connection import Connection, form_of
 from artstore.remotes.log.fields import Span
-from artstore.remotes.log.state import DELETED, LIVE, StageRow, State, VersionRow
+from artstore.remotes.log.state import DELETED, LIVE, RunRow, StageRow, State, VersionRow
 from artstore.remotes.packs.located import FormPlace
 from artstore.remotes.packs.manifests import decode_manifest
 from artstore.remotes.packs.pack_sets import packs_of
 from artstore.remotes.packs.places import DATA, TREES, Pack, parse_object_name
 from artstore.remotes.packs.reading import RemoteRoot, RemoteTree
+from artstore.remotes.run_records import is_left, read_run
 
 __all__ = ["Holdings", "LostSetError", "is_kept"]
 
@@ -56,6 +57,7 @@ class Holdings:
         self._packs: list[Pack] = []
         self._masks: dict[Span, int] = {}
         self._parts: dict[FormPlace, bytes] = {}
+        self._runs: dict[Span, tuple[Span, ...]] = {}
         self._objects: dict[Pack, ObjectInfo] | None = None
         self.foreign: list[ObjectInfo] = []
         """Objects in the folders of packs with names that no pack has."""
@@ -164,18 +166,39 @@ class Holdings:
         state = self._remote.state
         left = {row.uuid for row in without}
         kept = [row for row in state.versions.values() if row.uuid not in left and is_kept(state, row, now_ns)]
-        return self.of(kept) | self.mask(self._led_to(state, now_ns))
+        return self.of(kept) | self.mask(self._led_to(state, now_ns, left))
 
-    def _led_to(self, state: State, now_ns: int) -> Iterator[Pack]:
-        """Yield the packs that the log leads to without a version."""
+    def _led_to(self, state: State, now_ns: int, left: Container[bytes]) -> Iterator[Pack]:
+        """Yield the packs that the log leads to without a version, and those of runs, but of versions ``left``.
+
+        Those of a run stay until its last version is reaped: one that is deleted can have packs that others use, and
+        then no condemn names it.
+        """
         spans: list[Span | None] = [row.listed for row in state.condemned.values()]
         spans += [move.map for move in state.moves.values()]
         spans += [artifact.record for artifact in state.artifacts.values()]
-        spans += [run.record for run in state.runs.values()]
         yield from (Pack(TREES, span.pack) for span in spans if span is not None)
+        for run in state.runs.values():
+            if is_left(state, run, left):
+                yield from self._of_run(run)
         for stage in state.stages.values():
             if stage.until_ns > now_ns:
                 yield from self._staged(stage)
+
+    def _of_run(self, run: RunRow) -> Iterator[Pack]:
+        """Yield the packs of a run's record and metrics; the record is read once."""
+        if run.record is None:
+            return
+        spans = self._runs.get(run.record)
+        if spans is None:
+            try:
+                spans = read_run(self._remote, run.name, run.record).blocks
+            except (DamageError, ObjectMissingError) as error:
+                raise LostSetError(
+                    f"it is not known which objects the run {run.name} needs: {error.message}", hint=_LOST
+                ) from error
+            self._runs[run.record] = spans
+        yield from (Pack(TREES, span.pack) for span in (run.record, *spans))
 
     def _staged(self, stage: StageRow) -> Sequence[Pack]:
         form = form_of(stage.manifest)

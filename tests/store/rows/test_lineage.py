@@ -13,7 +13,7 @@ from artstore.errors import DamageError, ExistsError, InvalidInputError, Invalid
 from artstore.queries.graph import Graph
 from artstore.queries.versions import Version
 from artstore.reclaim.compaction.journal import compact_journal
-from artstore.reclaim.leases import Lease
+from artstore.reclaim.leases import Lease, run_state
 from artstore.records.catalogue import RunRecord
 from artstore.records.tables import Table, key64
 from artstore.repairing.rebuild import rebuild
@@ -253,9 +253,9 @@ def test_links_that_cannot_be(workspace: Workspace, put: Put) -> None:
 def test_a_run_is_found_by_its_id(workspace: Workspace) -> None:
     record, lease = recording.start_run(workspace.store, "p/q", "one", config={"lr": 0.1})
     assert workspace.runs.get("p/q/one") == record
-    assert recording.state_of(workspace.store, record) == "running"
+    assert run_state(workspace.store, record) == "running"
     lease.close()
-    assert recording.state_of(workspace.store, record) == "crashed"
+    assert run_state(workspace.store, record) == "crashed"
     assert [one.title for one in workspace.runs.all("p/q")] == ["p/q/one"]
     assert workspace.runs.all("p") == []
     with raises(ExistsError, names=["p/q/one"]):
@@ -288,9 +288,9 @@ def test_two_leases_of_one_run(workspace: Workspace) -> None:
     record, lease = recording.start_run(workspace.store, "", "x")
     other = Lease(workspace.store, record.number, "runs")
     lease.close()
-    assert recording.state_of(workspace.store, record) == "running"
+    assert run_state(workspace.store, record) == "running"
     other.close()
-    assert recording.state_of(workspace.store, record) == "crashed"
+    assert run_state(workspace.store, record) == "crashed"
 
 
 # -- after harm --------------------------------------------------------------------------------------------------------
