@@ -21,7 +21,6 @@ def address(page: str, /, **parameters: object) -> str:
     return f"{page}?{query}" if query else page
 
 
-def parameters_of(query: bytes) -> dict[str, str]:
-    """Return the parameters of a query; of one that comes twice, the last.  Raises `ValueError` for too many."""
-    found = parse_qs(query.decode("latin-1"), errors="surrogateescape", max_num_fields=_MOST)
-    return {name: values[-1] for name, values in found.items()}
+def parameters_of(query: bytes) -> dict[str, list[str]]:
+    """Return the values of each parameter of a query, in their order; raise `ValueError` for too many."""
+    return parse_qs(query.decode("latin-1"), errors="surrogateescape", max_num_fields=_MOST)

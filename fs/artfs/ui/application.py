@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from artfs.ui import artifacts, comparisons, files, space
+from artfs.ui import artifacts, comparisons, files, lineage, space
 from artfs.ui.pages import Pages
 from artstore.errors import (
     ArtfsError,
@@ -29,7 +29,7 @@ from artstore.limits import machine_error
 
 __all__ = ["make_application"]
 
-_MODULES: Final = (artifacts, comparisons, files, space)
+_MODULES: Final = (artifacts, comparisons, files, lineage, space)
 _STATIC: Final = {"style.css": "text/css", "ui.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _STATUS: Final = (
     (NotFoundError, 404),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from artfs.documents.encoding import Document
     from artstore.workspace import Workspace
 
-__all__ = ["FIELD", "PER_PAGE", "Pages", "page_number"]
+__all__ = ["FIELD", "PER_PAGE", "Pages", "page_number", "parameter_lists", "parameters"]
 
 FIELD: Final = "form_token"
 """The field of the token that every form carries."""
@@ -115,15 +115,24 @@ async def _fields_of(request: Request) -> dict[str, str]:
         body += piece
         if len(body) > _FORM_BYTES:
             raise InvalidInputError("the form has more than 1 MiB")
-    return _parameters(bytes(body))
+    return _last(_parameters(bytes(body)))
 
 
 def parameters(request: Request) -> dict[str, str]:
-    """Return the parameters of a request; raise `InvalidInputError` if they are too many."""
+    """Return the parameters of a request, the last of each; raise `InvalidInputError` if they are too many."""
+    return _last(parameter_lists(request))
+
+
+def parameter_lists(request: Request) -> dict[str, list[str]]:
+    """Return all values of each parameter of a request; raise `InvalidInputError` if they are too many."""
     return _parameters(request.scope["query_string"])
 
 
-def _parameters(query: bytes) -> dict[str, str]:
+def _last(values: Mapping[str, list[str]]) -> dict[str, str]:
+    return {name: each[-1] for name, each in values.items()}
+
+
+def _parameters(query: bytes) -> dict[str, list[str]]:
     try:
         return parameters_of(query)
     except ValueError as error:
