@@ -38,6 +38,8 @@ _MAGIC: Final = (
     (0, b"ARROW1", Kind("table")),
     (0, b"\x93NUMPY", Kind("tensors")),
 )
+_WORDS: Final = {b"BM": ".bmp", b"ID3": ".mp3", b"WEBP": ".webp", b"WAVE": ".wav", b"fLaC": ".flac", b"OggS": ".ogg"}
+"""Marks that are words a text may have at their place too, and the name of a file that means them."""
 _TENSORS: Final = (".safetensors", ".npz", ".npy", ".pt", ".pth")
 _TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather")
 
@@ -46,7 +48,7 @@ def kind_of(name: str, beginning: bytes) -> Kind:
     """Return the kind of a file with a name and its first kilobyte."""
     lower = name.lower()
     for offset, magic, kind in _MAGIC:
-        if beginning[offset:].startswith(magic) and (magic != b"BM" or lower.endswith(".bmp")):
+        if beginning[offset:].startswith(magic) and _is_meant(magic, lower, beginning):
             return kind
     if lower.endswith(_TENSORS):
         return Kind("tensors")
@@ -55,6 +57,13 @@ def kind_of(name: str, beginning: bytes) -> Kind:
     if lower.endswith(_TABLES):
         return Kind("table")
     return Kind("json") if lower.endswith(".json") else Kind("text")
+
+
+def _is_meant(magic: bytes, name: str, beginning: bytes) -> bool:
+    """Return whether a mark says what the file is: of a word in a text, and of the two letters BM, the name decides."""
+    if magic not in _WORDS or name.endswith(_WORDS[magic]):
+        return True
+    return magic != b"BM" and not _is_text(beginning)
 
 
 def _is_text(beginning: bytes) -> bool:

@@ -107,17 +107,16 @@ def _differing(old: Version, new: Version, old_path: str, path: str) -> dict[str
     sizes = [side.stat(where) for side, where in places]
     if any(each.kind == "directory" for each in sizes):
         raise InvalidInputError(f"{path!r} is a folder", hint="compare the versions")
-    kinds = [
-        kind_of(os.path.basename(where), beginning_of(side, where)) for side, where in ((old, old_path), (new, path))
-    ]
-    forms = {kind.form for kind in kinds}
+    beginnings = [(os.path.basename(where), beginning_of(side, where)) for side, where in places]
+    forms = {kind_of(name, beginning).form for name, beginning in beginnings}
     if forms == {"image"}:
         return {"form": "image"}
     if forms == {"tensors"}:
         with old.open(old_path) as one, new.open(path) as other:
             before, after = tensors_of(one, sizes[0].size), tensors_of(other, sizes[1].size)
         return {"form": "tensors", "tensors": compare_tensors(before, after)}
-    if forms <= {"text", "json", "table"}:
+    # Some tables are text and some, such as Parquet, are not: without a name only the bytes decide.
+    if {kind_of("", beginning).form for _, beginning in beginnings} == {"text"}:
         texts = [beginning_of(side, where, _TEXT_BYTES) for side, where in places]
         lines, is_cut = differing_lines(*texts)
         return {"form": "text", "lines": lines, "is_cut": is_cut or any(each.size > _TEXT_BYTES for each in sizes)}

@@ -103,7 +103,9 @@ def _link(version: Version, path: str, entry: FileInfo) -> str:
 
 
 def _may_be_image(entry: FileInfo) -> bool:
-    return entry.kind == "file" and entry.name.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"))
+    return entry.kind == "file" and entry.name.lower().endswith(
+        (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".avif")
+    )
 
 
 def _chart(version: Version, path: str, entries: list[FileInfo]) -> str:
@@ -184,8 +186,7 @@ def _content(pages: Pages, request: Request) -> Response:
     if info.kind == "directory":
         raise InvalidInputError(f"{path!r} is a folder")
     name = os.path.basename(path)
-    file = version.open(path)
-    kind = kind_of(name, file.read(BEGINNING))
+    kind = kind_of(name, beginning_of(version, path))
     tag = f'"{info.digest}"'
     headers = {**_NO_RUNNING, "etag": tag}
     if given.get("download") or kind.media_type == "application/octet-stream":
@@ -197,14 +198,12 @@ def _content(pages: Pages, request: Request) -> Response:
         if span is not None:
             start, end, status = *span, 206
             if start >= end:
-                file.close()
                 return Response(b"", 416, {**_NO_RUNNING, "content-range": f"bytes */{info.size}"})
             headers["content-range"] = f"bytes {start}-{end - 1}/{info.size}"
     headers["content-length"] = str(end - start)
     if request.method == "HEAD":
-        file.close()
         return Response(b"", status, headers, kind.media_type)
-    return StreamingResponse(_pieces(file, start, end), status, headers, kind.media_type)
+    return StreamingResponse(_pieces(version.open(path), start, end), status, headers, kind.media_type)
 
 
 def _span(wanted: str, size: int) -> tuple[int, int] | None:

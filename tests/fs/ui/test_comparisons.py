@@ -31,6 +31,8 @@ def folder(tmp_path: Path) -> Path:
     (folder / "image.png").write_bytes(PNG + b"old")
     np.savez(folder / "weights.npz", a=np.zeros(3), b=np.zeros(2))
     (folder / "binary").write_bytes(b"\0\1")
+    (folder / "rows.parquet").write_bytes(b"PAR1\x15\0old")
+    (folder / "rows.csv").write_text("a,b\n1,2\n")
     return folder
 
 
@@ -46,6 +48,8 @@ def workspace(tmp_path: Path, folder: Path) -> Iterator[Workspace]:
         (folder / "image.png").write_bytes(PNG + b"new")
         np.savez(folder / "weights.npz", a=np.zeros(4), b=np.zeros(2))
         (folder / "binary").write_bytes(b"\0\2")
+        (folder / "rows.parquet").write_bytes(b"PAR1\x15\0new")
+        (folder / "rows.csv").write_text("a,b\n1,3\n")
         made.put(folder, "data")
         yield made
 
@@ -104,6 +108,14 @@ def test_images_and_other_content(client: Client) -> None:
     assert comparison(client, "image.png").text.count('<img class="whole"') == 2
     assert "neither text nor images" in comparison(client, "binary").text
     assert comparison(client, "none").status == 404
+
+
+def test_tables_are_compared_as_lines_if_they_are_text(client: Client) -> None:
+    """The bytes of a table that is no text are never shown as lines."""
+    text = client.get("/comparison?a=data:v0&b=data:v1&path=rows.csv").text
+    binary = client.get("/comparison?a=data:v0&b=data:v1&path=rows.parquet").text
+    assert 'class="diff"' in text and "1,3" in text
+    assert 'class="diff"' not in binary and "The content differs" in words(binary)
 
 
 def test_a_folder_of_the_disk(client: Client, folder: Path) -> None:
