@@ -12,6 +12,7 @@ loaded into the caller's process, so any training script can import it at its to
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -178,3 +179,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, *_OF_THE_RUN])
+
+
+if "IPython" in sys.modules:  # a session that shows values
+    importlib.import_module("artfs.notebook").register()

@@ -10,6 +10,7 @@ import click
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.output import moment, quoted, write_document, write_fields, write_line, write_table
 from artfs.cli.projects import require_project
+from artfs.cli.reports import check_report, html_option, write_report
 from artfs.cli.session import Group, Session, subcommand
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ _BACK: Final = {
 @click.option("--up", is_flag=True, help="Show only its inputs.")
 @click.option("--down", is_flag=True, help="Show only what was made from it.")
 @click.option("--dot", is_flag=True, help="Print a graph for Graphviz.")
-def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -> None:
+@html_option
+def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool, html: str | None) -> None:
     """Show a version's inputs, and what was made from it.
 
     REF is a version (a deleted one too) or run:PROJECT/ID. Deleted versions are listed by name as long as something
@@ -48,10 +50,14 @@ def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -
     Examples:
       artfs lineage resnet:production --up
       artfs lineage imagenet:v3 --dot | dot -Tsvg > lineage.svg
+      artfs lineage imagenet:v3 --html lineage.html
     """
+    check_report(session, html, dot=dot)
     both = up == down
     graph = session.open().lineage(reference, up=up or both, down=down or both)
-    if dot:
+    if html is not None:
+        write_report(html, lambda fragments: fragments.of_graph(graph))
+    elif dot:
         for line in _dot(graph):
             write_line(line)
     elif session.json:

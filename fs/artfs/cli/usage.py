@@ -10,6 +10,7 @@ import click
 from artfs.cli import terminal
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.output import age, columns, counted, moment, quoted, size, warn, write_document, write_line, write_table
+from artfs.cli.reports import check_report, html_option, write_report
 from artfs.cli.session import Session, subcommand
 from artfs.documents.encoding import from_nanoseconds
 from artstore.names import version_label
@@ -27,7 +28,8 @@ __all__ = ["du", "usage", "warn_if_overdue"]
     "--by", type=click.Choice(["project", "type"]), help="Group the usage of the workspace by project or by type."
 )
 @click.option("--remote", is_flag=True, help="Show the usage of a remote, not of the workspace.")
-def usage(session: Session, name: str | None, by: str | None, remote: bool) -> None:
+@html_option
+def usage(session: Session, name: str | None, by: str | None, remote: bool, html: str | None) -> None:
     """Show disk usage.
 
     'logical' is the size of the versions' files, as separate copies; 'stored' the size of their content, deduplicated
@@ -44,8 +46,10 @@ def usage(session: Session, name: str | None, by: str | None, remote: bool) -> N
     Examples:
       artfs usage
       artfs usage imagenet
+      artfs usage --by type --html usage.html
       artfs usage --remote origin
     """
+    check_report(session, html, remote=remote)
     if remote and by is not None:
         raise click.UsageError("--by groups the versions of the workspace and cannot be used with --remote")
     if remote:
@@ -63,10 +67,15 @@ def usage(session: Session, name: str | None, by: str | None, remote: bool) -> N
     groups = [] if by is None else workspace.usage_by(by)
     report = workspace.usage()  # last: what the others keep for the next time takes room as well
     warn_if_overdue(report)
-    if session.json:
+    if session.json or html is not None:
         from artfs.documents.usage import UsageDocument
 
-        write_document(UsageDocument.of(report, artifact=name, versions=versions, by=by, groups=groups))
+        document = UsageDocument.of(report, artifact=name, versions=versions, by=by, groups=groups)
+        if html is None:
+            write_document(document)
+        else:
+            title = f"Disk usage of {workspace.path}"
+            write_report(html, lambda fragments: fragments.of_space(document, title=title))
     elif name is not None:
         _print_by_version(name, versions)
     else:

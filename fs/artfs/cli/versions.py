@@ -19,6 +19,7 @@ from artfs.cli.histories import show_history
 from artfs.cli.lineage import near
 from artfs.cli.output import columns, counted, moment, quoted, size, write_document, write_fields, write_line
 from artfs.cli.progress import progress_bar
+from artfs.cli.reports import check_report, html_option, write_report
 from artfs.cli.session import Session, subcommand
 from artfs.cli.terminal import styled
 from artfs.documents.encoding import exact_name, from_nanoseconds
@@ -141,7 +142,8 @@ def _with_gaps(versions: list[Version], numbers: int, *, to_the_first: bool = Tr
 @click.argument("new", metavar="B", type=REFERENCE)
 @click.option("--stat", is_flag=True, help="Print totals by top-level folder instead of paths.")
 @click.option("--name-only", is_flag=True, help="Print only the paths that differ.")
-def diff(session: Session, old: str, new: str, stat: bool, name_only: bool) -> None:
+@html_option
+def diff(session: Session, old: str, new: str, stat: bool, name_only: bool, html: str | None) -> None:
     """List the files that differ between two versions or folders.
 
     A and B are versions, folders in versions, or folders of the disk, written as paths: ./data. The changes lead from A
@@ -153,14 +155,20 @@ def diff(session: Session, old: str, new: str, stat: bool, name_only: bool) -> N
     Examples:
       artfs diff imagenet:v1 imagenet
       artfs diff imagenet ./data
+      artfs diff imagenet:v1 imagenet --html changes.html
     """
+    check_report(session, html, stat=stat, name_only=name_only)
     workspace = session.open()
     with progress_bar() as update:
         difference = workspace.diff(old, new, progress=update)
-    if session.json:
+    if session.json or html is not None:
         from artfs.documents.differences import DifferenceDocument
 
-        write_document(DifferenceDocument.of(_resolved(workspace, old), _resolved(workspace, new), difference))
+        document = DifferenceDocument.of(_resolved(workspace, old), _resolved(workspace, new), difference)
+        if html is None:
+            write_document(document)
+        else:
+            write_report(html, lambda fragments: fragments.of_differences(document))
     else:
         print_difference(difference, style="stat" if stat else "names" if name_only else "paths")
 

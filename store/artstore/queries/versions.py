@@ -10,7 +10,7 @@ from copy import deepcopy
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from artstore.arguments import check_codec, listed_paths, shown_value, whole_number
 from artstore.clock import utc
@@ -40,6 +40,9 @@ from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import check_directory, entries_from
 from artstore.store import Store
 from artstore.values import value_class
+
+if TYPE_CHECKING:
+    from artstore.queries.difference import Difference
 
 __all__ = ["FileInfo", "PutReceipt", "Version", "kind_name"]
 
@@ -145,6 +148,22 @@ class Version:
     def digest(self) -> str:
         """The digest of the content, hex: the same for the same content on any machine."""
         return self._record.digest.hex()
+
+    def compare(self, other: Version) -> Difference:
+        """Return the changes that lead from this version to another one of the workspace, sorted by path.
+
+        Takes time proportional to the difference.  Raises `InvalidInputError` for a version of another workspace, and
+        `NotFoundError` if one of the two is gone.
+        """
+        from artstore.queries.difference import compare
+        from artstore.queries.resolving import tree_of
+
+        if not isinstance(other, Version):
+            raise InvalidInputError(f"a version is compared with a version, not with {type(other).__name__}")
+        if other._store.uuid != self._store.uuid:
+            raise InvalidInputError(f"{self.name} and {other.name} belong to two workspaces")
+        names = self.name, other.name
+        return self._store.confirmed(lambda store: compare(store, *(tree_of(store, name) for name in names)))
 
     def is_proved(self) -> bool:
         """Return whether the records of the version hash to its digest, as `artstore.queries.proof` describes."""

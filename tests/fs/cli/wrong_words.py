@@ -239,6 +239,7 @@ WORDS: dict[str, dict[str, int]] = {
     "--keep-best": {"5": 2, "x:acc": 2, "": 2},
     "--keep-alias": TEXT,
     "--keep-tag": TEXT,
+    "--html": {"full": 2, "pipe": 4, "absent/x": 3, "file/x": 2, "": 2},
 }
 """What is wrong in a place, and its exit code.  An empty word is a variable of a script that was never set."""
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from artstore.errors import InvalidInputError, NotFoundError
 from artstore.queries.difference import Change, Difference, compare
 from artstore.records.trees import Kind, TreeView
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
-from artstore.workspace import Workspace
+from artstore.workspace import Workspace, init_workspace
 
 CommitTree = Callable[..., Any]
 Tree = dict[bytes, Any]
@@ -196,3 +197,25 @@ def test_paths_are_text_as_elsewhere(workspace: Workspace, tmp_path: Path) -> No
     assert (change.path, change.old_path) == ("b\udcff", "a\udcff")
     assert (change.raw_path, change.old_raw_path) == (b"b\xff", b"a\xff")
     assert version.read_bytes(change.path) == b"x" and version.listdir()[0].name == change.path
+
+
+def test_versions_are_compared_with_versions(workspace: Workspace, tmp_path: Path) -> None:
+    """`Version.compare` finds what `diff` finds, and refuses what is no version of the workspace."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "one").write_bytes(b"old")
+    first = workspace.put(folder, "data")
+    (folder / "another").write_bytes(b"new")
+    second = workspace.put(folder, "data")
+    assert first.compare(second) == workspace.diff("data:v0", "data:v1")
+    assert [change.path for change in first.compare(second)] == ["another"]
+    assert [change.kind for change in second.compare(first)] == ["removed"] and not first.compare(first)
+    with pytest.raises(InvalidInputError, match="not with str"):
+        first.compare("data:v1")  # type: ignore[arg-type]
+    other = init_workspace(tmp_path / "other").put(folder, "data")
+    with pytest.raises(InvalidInputError, match="two workspaces"):
+        first.compare(other)
+    workspace.delete("data:v0", now=True)
+    workspace.gc()
+    with pytest.raises(NotFoundError):
+        second.compare(first)
