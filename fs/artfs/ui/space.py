@@ -19,6 +19,7 @@ from artfs.drawing.bars import Part, stacked_bar
 from artfs.drawing.timeline import Mark, timeline
 from artfs.drawing.treemap import Area, treemap
 from artfs.legible import age
+from artfs.metrics import families, text_of
 from artfs.ui.addresses import address
 from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
 from artstore.queries.usage import DRAFTS
@@ -57,6 +58,7 @@ def routes(pages: Pages) -> list[BaseRoute]:
     """Return the routes of these pages."""
     return [
         Route("/space", lambda request: _space(pages, request)),
+        Route("/metrics", lambda request: _metrics(pages, request)),
         Route("/retention", lambda request: _retention(pages, request)),
         Route("/expire", lambda request: _expire(pages, request)),
         Route("/expiry", pages.form(lambda _request, fields: _apply(pages, fields)), methods=["POST"]),
@@ -96,6 +98,11 @@ def _space(pages: Pages, request: Request) -> Response:
         due=None if usage.oldest_due_ns is None else from_nanoseconds(usage.oldest_due_ns),
         interrupted_until=None if usage.interrupted_until_ns is None else from_nanoseconds(usage.interrupted_until_ns),
     )
+
+
+def _metrics(pages: Pages, _request: Request) -> Response:
+    """Return the figures of `artfs metrics`; Prometheus sends the token as a Bearer."""
+    return Response(text_of(families(pages.workspace)), media_type="text/plain; version=0.0.4")
 
 
 def _retention(pages: Pages, request: Request) -> Response:

@@ -10,6 +10,7 @@ from pathlib import Path
 from artfs.documents.encoding import encode, to_json
 from artfs.documents.retention import RetentionPlanDocument
 from artfs.documents.usage import UsageDocument
+from artfs.metrics import families, text_of
 from artstore.workspace import Workspace
 from fs.ui.clients import Client
 from fs.ui.test_artifacts import words
@@ -53,6 +54,16 @@ def test_what_would_free_most(client: Client, workspace: Workspace, tmp_path: Pa
     page = client.get("/space").text
     (name, largest), *_ = workspace.most_unique(1)
     assert f"artfs rm {name}" in page and f"{largest.unique:,} bytes" in page and "<svg" in page
+
+
+def test_metrics(client: Client, workspace: Workspace) -> None:
+    """Prometheus reads the same figures as the command prints, with the token as a Bearer."""
+    answer = client.get("/metrics", cookie=None, authorization=f"Bearer {client.guard.token}")
+    assert answer.status == 200 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "artfs_stored_bytes{" in answer.text
+    assert [line.split(" ")[0] for line in answer.text.splitlines()] == [
+        line.split(" ")[0] for line in text_of(families(workspace)).splitlines()
+    ]
 
 
 def test_retention(client: Client, workspace: Workspace) -> None:
