@@ -454,7 +454,7 @@ def pull(
         pulled.versions.append(done)
         if on_version is not None:
             on_version(done)
-    pulled.lost += align(store, connection)
+    pulled.lost += [sentence for sentence in align(store, connection) if sentence not in pulled.lost]
     show(store, connection)
     return pulled
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
 from artstore.ids import content_id
+from artstore.objects.failures import ObjectMissingError
 from artstore.reclaim.leases import run_state
 from artstore.records.catalogue import EdgeRecord, RunRecord
 from artstore.records.events import Event, MetricsEvent, RunEvent
@@ -65,10 +66,10 @@ class _Local(NamedTuple):
 
 
 def align_runs(store: Store, remote: Connection, record: RemoteRecord, push: Collection[int]) -> list[str]:
-    """Bring runs here and there together; return a sentence for each that another machine changed and is kept here.
+    """Bring runs here and there together; return a sentence for each that stays as it is here, or cannot be read.
 
-    Runs that made versions of the artifacts ``push``, by their numbers, are sent.  Raises `DamageError` for a record or
-    metrics that are not what the log names, and the errors of the store and of the log.
+    Runs that made versions of the artifacts ``push``, by their numbers, are sent.  Raises the errors of the store and
+    of the log.
     """
     told = _take_all(store, remote, record)
     for _ in range(_TURNS if push else 0):
@@ -225,7 +226,10 @@ def _take_all(store: Store, remote: Connection, record: RemoteRecord) -> list[st
     for row in list(remote.state.runs.values()):
         is_made_here = any(edge.kind == LOGGED and edge.version in local for edge in row.edges)
         if row.record is not None and is_made_here and is_left(remote.state, row):
-            sentence = _Taking(store, remote, record, row, row.record, local).take()
+            try:
+                sentence = _Taking(store, remote, record, row, row.record, local).take()
+            except (DamageError, ObjectMissingError) as error:  # versions are exchanged without it
+                sentence = f"the run {row.name} cannot be read: {error.message}"
             told += [] if sentence is None else [sentence]
     return told
 

@@ -224,6 +224,22 @@ def test_fsck_checks_records_and_blocks(team: Team) -> None:
         assert what in str(check_remote(one.store, "origin").problems)
 
 
+def test_a_damaged_run_does_not_stop_a_pull(team: Team) -> None:
+    """Its version comes here, and a sentence names the run; nothing of the run is recorded."""
+    one = team.machines[0]
+    begin(one)
+    one.remotes.push(["data", "model"])
+    _, span = only_run(one)
+    (team.bucket / Pack(TREES, span.pack).object_name).unlink()
+    two = team.join()
+    pulled = two.remotes.pull("model")
+    assert [each.name for each in pulled.versions] == ["model:v0"]
+    (sentence,) = pulled.lost
+    assert sentence.startswith("the run vision/r7 cannot be read: ")
+    assert seen(two) == []
+    assert_sound(two)
+
+
 def stop(patch: pytest.MonkeyPatch, step: int) -> None:
     """Let creation ``step`` and all later ones fail; the third one is stored, and its answer is lost."""
     create, calls = Folder.create, count(1)
