@@ -15,7 +15,7 @@ from store.remotes.fleet import FleetError, run
 Patch = pytest.MonkeyPatch
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_fleet_loses_nothing(seed: int, tmp_path: Path) -> None:
     """Examples of 40 steps; ``scripts/soak remotes`` runs thousands."""
     run(tmp_path / "fleet", seed)
