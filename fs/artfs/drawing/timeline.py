@@ -43,10 +43,13 @@ def timeline(marks: Sequence[Mark], *, title: str) -> str:
     axis = scale(seconds)
     assert axis is not None  # there are marks
     places = [_EDGE + (_WIDTH - 2 * _EDGE) * (axis.at(second) or 0.0) for second in seconds]
-    line = _LANES * _LANE + 16
+    labels = _labels(kept, places)
+    line = (max(label.lane for label in labels) + 1) * _LANE + 16
     pieces = [element("line", x1=_EDGE, y1=line, x2=_WIDTH - _EDGE, y2=line, class_="axis", stroke_width=2)]
     pieces += [_disc(mark, x, line) for mark, x in zip(kept, places, strict=True)]
-    pieces += _labels(kept, places, line)
+    pieces += [
+        text_of(label.text, x=label.middle, y=line - 14 - label.lane * _LANE, text_anchor="middle") for label in labels
+    ]
     pieces.append(text_of(_day(kept[0].at), x=_EDGE, y=line + 24, class_="faint"))
     pieces.append(text_of(_day(kept[-1].at), x=_WIDTH - _EDGE, y=line + 24, text_anchor="end", class_="faint"))
     if len(marks) > len(kept):
@@ -80,10 +83,18 @@ def _disc(mark: Mark, x: float, line: float) -> str:
     return element("g", content) if mark.target is None else element("a", content, href=mark.target)
 
 
-def _labels(marks: Sequence[Mark], places: Sequence[float], line: float) -> list[str]:
+class _Placed(NamedTuple):
+    """A label above the axis, in a lane that counts upward from it."""
+
+    text: str
+    middle: float
+    lane: int
+
+
+def _labels(marks: Sequence[Mark], places: Sequence[float]) -> list[_Placed]:
     """Return the labels that fit: each in the lowest lane that is free there, those with aliases placed first."""
     taken: list[list[tuple[float, float]]] = [[] for _ in range(_LANES)]
-    pieces = []
+    placed = []
     for index in sorted(range(len(marks)), key=lambda at: (not marks[at].aliases, -at)):
         label = fitted(_label(marks[index]), 240)
         wide = len(label) * LETTER
@@ -91,7 +102,6 @@ def _labels(marks: Sequence[Mark], places: Sequence[float], line: float) -> list
         for lane, spans in enumerate(taken):
             if all(start >= end or start + wide <= begin for begin, end in spans):
                 spans.append((start, start + wide))
-                y = line - 14 - lane * _LANE
-                pieces.append(text_of(label, x=start + wide / 2, y=y, text_anchor="middle"))
+                placed.append(_Placed(label, start + wide / 2, lane))
                 break
-    return pieces
+    return placed

@@ -85,7 +85,7 @@ def _refusal(workspace: Workspace, node: GraphNode) -> str | None:
     except NotFoundError:
         return None
     except ArtfsError as error:
-        return error.message
+        return error.message.removeprefix("nothing was deleted: ")
     return None
 
 
