@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import warn, write_line
+from artfs.cli.output import flush, warn, write_line
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def ui(session: Session, reference: str | None, port: int | None, host: str, no_
             )
         if no_browser:
             write_line(entry)
+            flush()  # whoever reads it from a pipe waits for it, and the server goes on
         else:
             warn(f"serving {address} until Ctrl-C")
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,7 +24,9 @@ from artstore.workspace import Workspace
 def test_the_command(workspace: Workspace) -> None:
     """It prints one address, which lets a client in, and ends cleanly at Ctrl-C."""
     words = [sys.executable, "-m", "artfs", "-w", str(workspace.path), "ui", "notes", "--no-browser", "--port", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    with subprocess.Popen(words, **pipes) as process:
         assert process.stdout is not None and process.stderr is not None
         entry = urlsplit(process.stdout.readline().strip())
         connection = http.client.HTTPConnection("127.0.0.1", entry.port or 0, timeout=30)
