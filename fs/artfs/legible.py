@@ -7,14 +7,18 @@ escapes, as Git does; other text has its unprintable characters escaped.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from artfs.documents.encoding import exact_name
 
-__all__ = ["age", "counted", "legible", "quoted", "size"]
+if TYPE_CHECKING:
+    from artstore.retention.rules import Rule
+
+__all__ = ["age", "counted", "legible", "quoted", "rule_in_words", "size", "written_duration"]
 
 _UNITS: Final = ("kB", "MB", "GB", "TB", "PB", "EB")
 _SPANS: Final = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_LETTERS: Final = {"m": 60, "h": 3600, "d": 86400}
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -61,3 +65,42 @@ def age(span: timedelta) -> str:
     seconds = max(0, int(span.total_seconds()))
     length, noun = next((item for item in _SPANS if seconds >= item[0]), _SPANS[-1])
     return counted(seconds // length, noun)
+
+
+def written_duration(seconds: float) -> str:
+    """Format seconds as commands read them: ``24h``, ``7d``, ``90m``."""
+    if not seconds:
+        return "0"
+    for unit in "dhm":
+        number = seconds / _LETTERS[unit]
+        if number >= 2 and number.is_integer():
+            return f"{number:.0f}{unit}"
+    return f"{seconds:.15g}s"
+
+
+def rule_in_words(rule: Rule) -> str:
+    """Return what a rule of retention selects and keeps, in words."""
+    selects = [
+        f"{word} {value}"
+        for word, value in (
+            ("project", rule.project),
+            ("type", rule.type),
+            ("artifact", rule.artifact),
+            ("tag", rule.tag),
+        )
+        if value is not None
+    ]
+    selects += [f"{name}={value!r}" for name, value in rule.metadata.items()]
+    keeps = ["everything"] if rule.everything else []
+    if rule.last:
+        keeps.append(f"the last {rule.last}")
+    if rule.within:
+        keeps.append(f"versions younger than {written_duration(rule.within)}")
+    if rule.best:
+        keeps.append(f"the best {rule.best} by {'least ' if rule.lowest else ''}{rule.field}")
+    for period in ("hourly", "daily", "weekly", "monthly", "yearly"):
+        if getattr(rule, period):
+            keeps.append(f"{getattr(rule, period)} {period}")
+    keeps += [f"alias {glob}" for glob in rule.aliases] + [f"tag {glob}" for glob in rule.tags]
+    aliased = "; aliases do not protect versions" if rule.aliased else ""
+    return f"for {', '.join(selects) or 'all artifacts'}, keep {', '.join(keeps)}{aliased}"

@@ -31,8 +31,6 @@ from browser.hostile import CANARY
 PHONE: Final = {"width": 390, "height": 844}
 DESK: Final = {"width": 1280, "height": 800}
 _RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-NOT_YET: Final = ("/lineage", "/runs")
-"""Pages that links lead to and that are still to come."""
 _DOWNLOADS: Final = "Download is starting"
 """What Chromium's driver says where an address is no page."""
 
@@ -263,7 +261,7 @@ def crawl(
     known, taken, visits = set(waiting), Counter[tuple[str, ...]](), []
     while waiting and len(visits) < most:
         address = waiting.popleft()
-        if taken[shape(address)] >= of_a_shape or urlsplit(address).path in NOT_YET:
+        if taken[shape(address)] >= of_a_shape:
             continue
         taken[shape(address)] += 1
         visit = visitor.visit(address)

@@ -41,7 +41,7 @@ PAGES: Final = {
 FOR_DOCS: Final = {
     ("artifact", 1280, "light"),
     ("compare-images", 1280, "light"),
-    ("files", 1280, "dark"),
+    ("space", 1280, "dark"),
     ("compare-images", 390, "dark"),
 }
 

@@ -9,12 +9,13 @@ import click
 from artfs.cli.output import columns, size, warn, write_document, write_line
 from artfs.cli.session import Session, subcommand
 from artfs.cli.times import parse_duration
+from artfs.legible import written_duration
 from artfs.quantities import parse_size
 
 if TYPE_CHECKING:
     from artstore.rows.settings import Settings
 
-__all__ = ["config", "parse_rate", "written_duration"]
+__all__ = ["config", "parse_rate"]
 
 _WINDOW = "undelete-window"
 _PROTECTED = "protected-aliases"
@@ -234,17 +235,6 @@ def _shown(settings: Settings, key: str) -> str:
     if not number:
         return _UNLIMITED
     return size(number) if key == "reap-bytes-per-second" else f"{number:,}"
-
-
-def written_duration(seconds: float) -> str:
-    """Format seconds as `parse_duration` reads them: ``24h``, ``7d``, ``90m``."""
-    if not seconds:
-        return "0"
-    for unit in "dhm":
-        number = seconds / _SECONDS[unit]
-        if number >= 2 and number.is_integer():
-            return f"{number:.0f}{unit}"
-    return f"{seconds:.15g}s"
 
 
 def parse_rate(text: str) -> int:

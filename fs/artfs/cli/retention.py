@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from artfs.cli.completion import REFERENCE, RULE
-from artfs.cli.config import written_duration
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import counted, moment, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Group, Session, subcommand
 from artfs.cli.terminal import styled
 from artfs.cli.times import parse_duration, parse_time_left
-
-if TYPE_CHECKING:
-    from artstore.retention.rules import Rule
+from artfs.legible import rule_in_words
 
 __all__ = ["retention"]
 
@@ -111,7 +106,7 @@ def retention_set(
 
         write_document(RuleDocument.of(rule))
     else:
-        warn(f"{name}: {_description(rule)}; 'artfs retention plan' shows its effect")
+        warn(f"{name}: {rule_in_words(rule)}; 'artfs retention plan' shows its effect")
 
 
 def _best(text: str) -> dict[str, object]:
@@ -158,7 +153,7 @@ def retention_show(session: Session) -> None:
 
         write_document(RulesDocument.of(rules))
     else:
-        rows = [[rule.name, _description(rule)] for rule in rules]
+        rows = [[rule.name, rule_in_words(rule)] for rule in rules]
         write_table(["RULE", "WHAT"], rows, empty="there are no retention rules; 'artfs retention set' makes one")
 
 
@@ -254,31 +249,3 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
 def _aliased(aliases: list[str]) -> str:
     names = [alias for alias in aliases if alias != "latest"]
     return f", unless it still has the alias {names[0]!r} then" if names else ""
-
-
-def _description(rule: Rule) -> str:
-    """Describe a rule in words."""
-    selects = [
-        f"{word} {value}"
-        for word, value in (
-            ("project", rule.project),
-            ("type", rule.type),
-            ("artifact", rule.artifact),
-            ("tag", rule.tag),
-        )
-        if value is not None
-    ]
-    selects += [f"{name}={value!r}" for name, value in rule.metadata.items()]
-    keeps = ["everything"] if rule.everything else []
-    if rule.last:
-        keeps.append(f"the last {rule.last}")
-    if rule.within:
-        keeps.append(f"versions younger than {written_duration(rule.within)}")
-    if rule.best:
-        keeps.append(f"the best {rule.best} by {'least ' if rule.lowest else ''}{rule.field}")
-    for period in ("hourly", "daily", "weekly", "monthly", "yearly"):
-        if getattr(rule, period):
-            keeps.append(f"{getattr(rule, period)} {period}")
-    keeps += [f"alias {glob}" for glob in rule.aliases] + [f"tag {glob}" for glob in rule.tags]
-    aliased = "; aliases do not protect versions" if rule.aliased else ""
-    return f"for {', '.join(selects) or 'all artifacts'}, keep {', '.join(keeps)}{aliased}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from starlette.requests import Request
@@ -18,7 +16,7 @@ from artfs.documents.usage import UsageDocument
 from artfs.drawing.bars import Part, stacked_bar
 from artfs.drawing.timeline import Mark, timeline
 from artfs.drawing.treemap import Area, treemap
-from artfs.legible import age
+from artfs.legible import rule_in_words
 from artfs.metrics import families, text_of
 from artfs.ui.addresses import address
 from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
@@ -27,7 +25,6 @@ from artstore.queries.usage import DRAFTS
 if TYPE_CHECKING:
     from artstore.queries.usage import Usage
     from artstore.retention.judging import Verdict
-    from artstore.retention.rules import Rule
 
 __all__ = ["routes"]
 
@@ -119,7 +116,7 @@ def _retention(pages: Pages, request: Request) -> Response:
         "retention.html",
         request,
         plan=plan,
-        rules=[_described(rule) for rule in plan.rules],
+        rules=[(rule.name, rule_in_words(rule)) for rule in plan.rules],
         is_all=bool(given.get("all")),
         verdicts=shown[first : first + PER_PAGE],
         chart=_on_time(plan.verdicts),
@@ -128,14 +125,6 @@ def _retention(pages: Pages, request: Request) -> Response:
         before=address("/retention", **here, page=number - 1) if number > 1 else None,
         after=address("/retention", **here, page=number + 1) if len(shown) > first + PER_PAGE else None,
     )
-
-
-def _described(rule: Rule) -> tuple[str, str]:
-    """Return (name, what it says) of a rule: each field that it sets."""
-    fields = {key: json.dumps(value, ensure_ascii=False) for key, value in rule.record().items() if key != "name"}
-    if rule.within is not None:
-        fields["within"] = age(timedelta(seconds=rule.within))
-    return rule.name, ", ".join(f"{key} {value}" for key, value in fields.items())
 
 
 def _on_time(verdicts: Sequence[Verdict]) -> str:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artfs.cli.config import parse_rate, written_duration
+from artfs.cli.config import parse_rate
 from artfs.cli.times import parse_duration
+from artfs.legible import written_duration
 from artstore.errors import InvalidInputError
 from messages import refused, reported
 
