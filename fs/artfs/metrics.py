@@ -72,6 +72,11 @@ CATALOGUE: Final = (
     Metric("artfs_mount_requests_total", "counter", "Requests of the kernel that were answered, by kind."),
     Metric("artfs_mount_read_bytes_total", "counter", "Bytes of files that were read through the mount."),
     Metric("artfs_mount_errors_total", "counter", "Requests that failed, among them reads of damaged content."),
+    Metric(
+        "artfs_mount_verification_failures_total", "counter", "Requests that failed because stored data is damaged."
+    ),
+    Metric("artfs_mount_cache_hits_total", "counter", "Reads that the cache of decompressed chunks answered."),
+    Metric("artfs_mount_cache_misses_total", "counter", "Reads for which a chunk was decompressed into that cache."),
     Metric("artfs_mount_worker_restarts_total", "counter", "Processes that were started again after they had died."),
     Metric("artfs_mount_memory_bytes", "gauge", "Anonymous memory of the processes that answer requests."),
     Metric("artfs_mount_fast_lane", "gauge", "1 if the fast lane answers, 0 if it was turned off; absent without."),
@@ -126,6 +131,10 @@ def _of_mount(mount: MountStatus) -> Iterator[tuple[str, Labels, Value]]:
             yield "artfs_mount_requests_total", (("kind", kind),), count
         yield "artfs_mount_read_bytes_total", (), mount.bytes
         yield "artfs_mount_errors_total", (), sum(process.errors for process in mount.serving)
+        failures = sum(process.verification_failures for process in mount.serving)
+        yield "artfs_mount_verification_failures_total", (), failures
+        yield "artfs_mount_cache_hits_total", (), sum(process.cache_hits for process in mount.serving)
+        yield "artfs_mount_cache_misses_total", (), sum(process.cache_misses for process in mount.serving)
         yield "artfs_mount_worker_restarts_total", (), sum(process.restarts for process in mount.serving)
         yield "artfs_mount_memory_bytes", (), sum(process.memory_bytes or 0 for process in mount.serving)
     if mount.lane is not None:

@@ -214,7 +214,7 @@ static int read_compressed(const struct part *part, struct pack *pack, u8 *to, u
     if (length == chunk->size)
         return decompress(chunk, pack, to, room);
     struct slot *slot = &slots[get32(chunk->id) % SLOTS];
-    int outcome = OK;
+    int outcome = OK, counted = COUNT_CACHE_HITS;
     if (pthread_mutex_trylock(&slot->lock)) {
         off_duty(this_clerk);
         pthread_mutex_lock(&slot->lock);
@@ -225,6 +225,7 @@ static int read_compressed(const struct part *part, struct pack *pack, u8 *to, u
         outcome = UNUSUAL;
     else if (!slot->is_filled || memcmp(slot->id, chunk->id, ID)) {
         slot->is_filled = false;
+        counted = COUNT_CACHE_MISSES;
         outcome = decompress(chunk, pack, slot->data, room);
         memcpy(slot->id, chunk->id, ID);
         slot->is_filled = !outcome;
@@ -232,6 +233,8 @@ static int read_compressed(const struct part *part, struct pack *pack, u8 *to, u
     if (!outcome)
         memcpy(to, slot->data + part->start, length);
     pthread_mutex_unlock(&slot->lock);
+    if (!outcome) /* what failed is handed over, and counted there */
+        count(counted, 1);
     return outcome;
 }
 

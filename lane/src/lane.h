@@ -76,7 +76,14 @@ struct plan {
 extern struct plan plan;
 
 /* The counts of this process, as in fs/artfs/mount/counters.py. */
-enum { COUNT_REQUESTS = 3, COUNT_LOOKUPS = 4, COUNT_READS = 5, COUNT_BYTES = 6 };
+enum {
+    COUNT_REQUESTS = 3,
+    COUNT_LOOKUPS = 4,
+    COUNT_READS = 5,
+    COUNT_BYTES = 6,
+    COUNT_CACHE_HITS = 9,
+    COUNT_CACHE_MISSES = 10,
+};
 void count(int field, u64 amount);
 u64 epoch(void);
 

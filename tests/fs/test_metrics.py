@@ -78,7 +78,10 @@ def test_the_figures_of_a_workspace(workspace: Workspace) -> None:
 def test_the_figures_of_mounts(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts are summed over the processes; a mount that does not answer has only that it is not up."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    process = WorkerStatus(1, now, restarts=2, requests=100, lookups=60, reads=30, bytes=4096, errors=1, memory_bytes=7)
+    process = WorkerStatus(
+        1, now, 2, requests=100, lookups=60, reads=30, bytes=4096, errors=1, memory_bytes=7, cache_hits=20,
+        cache_misses=5, verification_failures=4,
+    )  # fmt: skip
     reaper = ReaperStatus("failing", 500, 3, 1, None, "damage")
     served = MountStatus("ws", "/mnt/a", "live", started_at=now, workers=[process] * 2, lane=process, reaper=reaper)
     silent = MountStatus("ws", '/mnt/"b"\n\\', "silent")
@@ -93,6 +96,9 @@ def test_the_figures_of_mounts(workspace: Workspace, monkeypatch: pytest.MonkeyP
     for name, expected in (
         ("artfs_mount_read_bytes_total", 3 * 4096),
         ("artfs_mount_errors_total", 3),
+        ("artfs_mount_verification_failures_total", 12),
+        ("artfs_mount_cache_hits_total", 60),
+        ("artfs_mount_cache_misses_total", 15),
         ("artfs_mount_worker_restarts_total", 6),
         ("artfs_mount_memory_bytes", 21),
         ("artfs_mount_fast_lane", 1),

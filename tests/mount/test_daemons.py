@@ -443,7 +443,7 @@ def test_the_workers_die_with_a_damaged_workspace_only_by_errors(
         file.read_bytes()
     assert caught.value.errno == errno.EIO
     workers = mounts.status(mount).workers
-    assert sum(worker.errors for worker in workers) > 0
+    assert sum(worker.errors for worker in workers) == sum(worker.verification_failures for worker in workers) > 0
     assert sum(worker.restarts for worker in workers) == 0
 
 

@@ -31,6 +31,9 @@ class WorkerItem(Record):
     bytes: int
     errors: int
     memory_bytes: int | None
+    cache_hits: int
+    cache_misses: int
+    verification_failures: int
 
     @classmethod
     def of(cls, worker: WorkerStatus) -> WorkerItem:

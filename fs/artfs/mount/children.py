@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Protocol
 from artfs.mount import kernel
 from artfs.mount.attributes import Modes
 from artfs.mount.configuration import Configuration
-from artfs.mount.counters import Counters, Field, WorkerCounts
+from artfs.mount.counters import CountedChunks, Counters, Field, WorkerCounts
 from artfs.mount.duty import Duty, Relief, Take
 from artfs.mount.leases import WorkerLeases
 from artfs.mount.nodetable import NodeTable
@@ -172,7 +172,7 @@ def _work(kit: Kit, slot: int, serve: Callable[[Tree, WorkerCounts, Callable[[],
     except (ArtfsError, OSError) as error:
         send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
         return False
-    store.chunks = kit.chunks
+    store.chunks = CountedChunks(kit.chunks, counts)
     store.recent = kit.recent
     store.has_threads = kit.transport.runs_threads
     store.waits = not kit.transport.runs_threads

@@ -10,9 +10,13 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+from collections.abc import Callable
 from enum import IntEnum
 
-__all__ = ["Counters", "Epoch", "Field", "WorkerCounts"]
+from artstore.ids import Buffer
+from artstore.storage.chunkcaches import ChunkSource
+
+__all__ = ["CountedChunks", "Counters", "Epoch", "Field", "WorkerCounts"]
 
 
 class Field(IntEnum):
@@ -27,9 +31,12 @@ class Field(IntEnum):
     BYTES = 6
     ERRORS = 7
     STRAY_LEASES = 8
+    CACHE_HITS = 9
+    CACHE_MISSES = 10
+    VERIFICATION_FAILURES = 11
 
 
-_WIDTH = 9
+_WIDTH = len(Field)
 
 
 class WorkerCounts:
@@ -71,6 +78,29 @@ class WorkerCounts:
     def get(self, field: Field) -> int:
         """Return ``field``."""
         return int(self._cells[self._base + field])
+
+
+class CountedChunks:
+    """A cache of decompressed chunks whose hits and misses are counted for one worker."""
+
+    __slots__ = ("_chunks", "_counts")
+
+    def __init__(self, chunks: ChunkSource, counts: WorkerCounts) -> None:
+        self._chunks = chunks
+        self._counts = counts
+
+    def fetch(self, ident: bytes, start: int, end: int, make: Callable[[], bytes]) -> Buffer:
+        """Return bytes ``[start, end)`` of a chunk; raise what ``make`` raises, which is neither hit nor miss."""
+        field = Field.CACHE_HITS
+
+        def made() -> bytes:
+            nonlocal field
+            field = Field.CACHE_MISSES
+            return make()
+
+        found = self._chunks.fetch(ident, start, end, made)
+        self._counts.add(field)
+        return found
 
 
 class Epoch:

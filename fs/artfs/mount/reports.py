@@ -15,7 +15,9 @@ class WorkerStatus:
     """One worker: the counts of its slot since the mount began, and the process that serves it now.
 
     ``memory_bytes`` is the anonymous memory that the process has (shared pages are divided among the sharing
-    processes), None if the system does not report it.
+    processes), None if the system does not report it.  ``cache_hits`` and ``cache_misses`` are reads that the cache of
+    decompressed chunks answered, and that decompressed a chunk into it; ``verification_failures`` are requests that
+    failed because what is stored is damaged.  A daemon of an older release has none of these three.
     """
 
     pid: int
@@ -27,12 +29,16 @@ class WorkerStatus:
     bytes: int
     errors: int
     memory_bytes: int | None
+    cache_hits: int = 0
+    cache_misses: int = 0
+    verification_failures: int = 0
 
     @classmethod
     def from_message(cls, values: Mapping[str, Any]) -> WorkerStatus:
         """Decode the daemon's message, in which ``started_at`` is in nanoseconds since 1970."""
         moment = datetime.fromtimestamp(values["started_at"] / 1e9, UTC)
-        counts = {item.name: values[item.name] for item in fields(cls) if item.name != "started_at"}
+        counts = {item.name: values[item.name] for item in fields(cls) if item.name in values}
+        counts.pop("started_at")
         return cls(started_at=moment, **counts)
 
 

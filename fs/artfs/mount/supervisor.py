@@ -261,5 +261,8 @@ class Supervisor:
             "reads": counts.get(Field.READS),
             "bytes": counts.get(Field.BYTES),
             "errors": counts.get(Field.ERRORS),
+            "cache_hits": counts.get(Field.CACHE_HITS),
+            "cache_misses": counts.get(Field.CACHE_MISSES),
+            "verification_failures": counts.get(Field.VERIFICATION_FAILURES),
             "memory_bytes": memory_of(pid),
         }

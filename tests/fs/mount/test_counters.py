@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from artfs.mount.counters import Counters, Epoch, Field
+from artfs.mount.counters import CountedChunks, Counters, Epoch, Field
+from artstore.errors import DamageError
+from artstore.storage.chunkcaches import CACHE_BYTES, ChunkCache
 
 
 def test_each_slot_and_the_epoch_have_places_of_their_own() -> None:
@@ -46,3 +48,21 @@ def test_an_epoch_may_stand_alone() -> None:
     epoch, other = Epoch(), Epoch()
     epoch.advance()
     assert (epoch.value, other.value) == (1, 0)
+
+
+def test_hits_and_misses_of_the_cache_are_counted() -> None:
+    """What cannot be read is neither, and bytes and errors are those of the cache."""
+    counts = Counters(1).slot(0)
+    chunks = CountedChunks(ChunkCache(CACHE_BYTES), counts)
+
+    def damaged() -> bytes:
+        raise DamageError("damaged")
+
+    with pytest.raises(DamageError):
+        chunks.fetch(b"a" * 32, 0, 3, damaged)
+    assert (counts.get(Field.CACHE_HITS), counts.get(Field.CACHE_MISSES)) == (0, 0)
+    assert bytes(chunks.fetch(b"a" * 32, 1, 3, lambda: b"abcdef")) == b"bc"
+    assert (counts.get(Field.CACHE_HITS), counts.get(Field.CACHE_MISSES)) == (0, 1)
+    for end in (2, 6):
+        assert bytes(chunks.fetch(b"a" * 32, 0, end, damaged)) == b"abcdef"[:end]
+    assert (counts.get(Field.CACHE_HITS), counts.get(Field.CACHE_MISSES)) == (2, 1)

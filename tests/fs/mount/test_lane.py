@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from artfs.mount import inodes
+from artfs.mount import counters, inodes
+from artfs.mount.counters import Field
 from artfs.mount.lane import is_installed, program
 from artfs.mount.transports.protocol import Opcode
 from artstore.records.tables import Table, number64
 from artstore.storage import manifest
 from artstore.workspace import Workspace, init_workspace, open_workspace
+from fs.mount import wire
 from fs.mount.lane_rig import HANDED_OVER, Rig, lane_over, random_request, walk
-from fs.mount.wire import request
+from fs.mount.wire import read_body, request
 
 pytestmark = pytest.mark.skipif(
     not program() and os.environ.get("CI") != "true", reason="the fast lane is not built: pip install ./lane"
@@ -103,6 +105,35 @@ def test_random_and_malformed_requests(rig: Rig, workspace: Workspace) -> None:
         rig.compare(random_request(source, known))
     assert rig.differences == []
     assert rig.answered > 2000 < rig.handed_over + 2000
+
+
+def read_in_parts(rig: Rig, root: int) -> None:
+    """Have the lane itself read three parts of one compressed chunk, the first of them twice."""
+    warm(rig, root)
+    found = rig.compare(request(Opcode.LOOKUP, b"table\0", nodeid=root))
+    table = wire.EntryOut.from_buffer_copy(found, 16).nodeid
+    for offset in (0, 4096, 8192, 0):
+        assert rig.compare(request(Opcode.READ, read_body(offset, 4096), nodeid=table)) != HANDED_OVER
+    assert rig.differences == []
+
+
+def test_hits_and_misses_of_its_cache_are_counted(rig: Rig, workspace: Workspace) -> None:
+    root = root_of(workspace)
+    read_in_parts(rig, root)
+    counts = rig.counters.lane
+    assert (counts.get(Field.CACHE_HITS), counts.get(Field.CACHE_MISSES)) == (3, 1)
+    read_in_parts(rig, root)
+    assert (counts.get(Field.CACHE_HITS), counts.get(Field.CACHE_MISSES)) == (7, 1)
+    assert counts.get(Field.VERIFICATION_FAILURES) == 0
+
+
+def test_it_counts_only_what_the_core_has_room_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the counts of an older core is the epoch, which a count must not advance."""
+    monkeypatch.setattr(counters, "_WIDTH", int(Field.CACHE_HITS))
+    with lane_over(workspace) as rig:
+        read_in_parts(rig, root_of(workspace))
+        assert rig.counters.epoch.value == 0
+        assert rig.counters.lane.get(Field.READS) == 4
 
 
 def test_a_request_that_killed_it_twice_is_handed_over(tmp_path: Path, workspace: Workspace) -> None:

@@ -256,6 +256,9 @@ async def test_the_status_is_what_the_workers_count(daemon: Daemon) -> None:
     slot.set(Field.STARTED_NS, time.time_ns())
     slot.add(Field.REQUESTS, 5)
     slot.add(Field.BYTES, 7)
+    slot.add(Field.CACHE_HITS, 8)
+    slot.add(Field.CACHE_MISSES, 9)
+    slot.add(Field.VERIFICATION_FAILURES, 2)
     answer = await daemon.ask(line(op="status"))
     assert answer["status"]["id"] == "abc"
     assert answer["status"]["reaper"] == {"state": "idle"}
@@ -263,6 +266,10 @@ async def test_the_status_is_what_the_workers_count(daemon: Daemon) -> None:
     assert (workers[1].pid, workers[1].requests, workers[1].bytes) == (os.getpid(), 5, 7)
     assert workers[1].memory_bytes == pytest.approx(memory_of(os.getpid()), rel=0.5)
     assert workers[0].memory_bytes is None
+    assert (workers[1].cache_hits, workers[1].cache_misses, workers[1].verification_failures) == (8, 9, 2)
+    newer = ("cache_hits", "cache_misses", "verification_failures")
+    of_an_older_daemon = {name: value for name, value in answer["status"]["workers"][1].items() if name not in newer}
+    assert WorkerStatus.from_message(of_an_older_daemon).cache_hits == 0
 
 
 def test_memory_of_nobody_is_unknown() -> None:

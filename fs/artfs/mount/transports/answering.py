@@ -7,7 +7,7 @@ import logging
 
 from artfs.mount.counters import Field, WorkerCounts
 from artfs.mount.errnos import errno_of
-from artstore.errors import ArtfsError
+from artstore.errors import ArtfsError, DamageError
 
 __all__ = ["number_of"]
 
@@ -15,7 +15,9 @@ _log = logging.getLogger(__name__)
 
 
 def number_of(error: Exception, question: str, counts: WorkerCounts) -> int:
-    """Return the errno with which the request ``question`` fails; unexpected errors are counted and logged."""
+    """Return the errno with which the request ``question`` fails; count and log damage and unexpected errors."""
+    if isinstance(error, DamageError):
+        counts.add(Field.VERIFICATION_FAILURES)
     if isinstance(error, ArtfsError):
         number = errno_of(error)
         if number == errno.EIO:
