@@ -420,7 +420,6 @@ TESTED_ELSEWHERE = {
     "tests/fs/cli/test_output.py": ["artfs/legible"],
     "tests/fs/ui/test_artifacts.py": ["artfs/ui/addresses", "artfs/ui/application", "artfs/ui/pages"],
     "tests/fs/contents/test_kinds.py": ["artfs/contents/dump"],
-    "tests/fs/ui/test_comparisons.py": ["artfs/ui/jobs"],
     "tests/fs/display/test_fragments.py": ["artfs/display/page"],
     "tests/fs/drawing/test_treemap.py": ["artfs/drawing/svg"],
     "tests/fs/ui/test_server.py": ["artfs/cli/ui"],

@@ -164,6 +164,10 @@ OBSERVED: dict[tuple[str, str], Observe] = {
     ("Tags.remove", "tags"): changed(lambda ws, value: ws.tags.remove("d:v1", value)),
     ("Drafts.commit", "aliases"): changed(lambda ws, value: _draft(ws, value, "commit")),
     ("Drafts.commit", "ids"): changed(_committed),
+    ("Workspace.usage_of_artifacts", "names"): lambda ws, value: (
+        ws.link("d:v0", "best"),
+        ws.usage_of_artifacts(value),
+    )[1],
     ("OpenDraft.add", "exclude"): changed(lambda ws, value: _draft(ws, value, "exclude")),
     ("OpenDraft.remove", "patterns"): changed(lambda ws, value: _draft(ws, value, "remove")),
     ("OpenDraft.commit", "aliases"): changed(lambda ws, value: _draft(ws, value, "commit")),

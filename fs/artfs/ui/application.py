@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from artfs.ui import artifacts, comparisons, files, lineage, space
+from artfs.ui import artifacts, checks, comparisons, files, lineage, space
+from artfs.ui.jobs import Unfinished
 from artfs.ui.pages import Pages
 from artstore.errors import (
     ArtfsError,
@@ -29,7 +30,7 @@ from artstore.limits import machine_error
 
 __all__ = ["make_application"]
 
-_MODULES: Final = (artifacts, comparisons, files, lineage, space)
+_MODULES: Final = (artifacts, checks, comparisons, files, lineage, space)
 _STATIC: Final = {"style.css": "text/css", "ui.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _STATUS: Final = (
     (NotFoundError, 404),
@@ -64,8 +65,13 @@ def make_application(pages: Pages) -> Starlette:
             "error.html", request, status, title=_TITLES.get(status, "Failed"), message=message, hint=hint
         )
 
+    def unfinished(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Unfinished)
+        return pages.progress(request, error)
+
     kinds: Sequence[Any] = (ArtfsError, OSError, HTTPException, Exception)
-    return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, failed))
+    handlers: dict[Any, Any] = {**dict.fromkeys(kinds, failed), Unfinished: unfinished}
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def _described(error: Exception) -> tuple[int, str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,13 +23,19 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.queries.artifacts import ArtifactInfo
+    from artstore.queries.difference import Difference
+    from artstore.queries.usage import ArtifactUsage
     from artstore.queries.versions import Version
     from artstore.workspace import Workspace
 
 __all__ = ["routes"]
 
 _IN_TIMELINE: Final = 40
-_FILTERS = ("q", "type", "tag", "where")
+_FILTERS: Final = ("q", "type", "tag", "where")
+_KINDS: Final = ("added", "removed", "changed", "renamed", "mode_changed")
+_COMPARING_SECONDS: Final = 0.05
+_COMPARED_FILES: Final = 10_000
+"""Versions of more files are not compared while a page is made: all of them may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +97,17 @@ def _artifacts(pages: Pages, request: Request) -> Response:
         rows = [_row(workspace, project, *each) for each in names[first : first + PER_PAGE + 1]]
     more = len(rows) > PER_PAGE
     here = {"project": project, **filters}
+    costs: dict[str, ArtifactUsage] = {}
+    if given.get("costs"):
+        measured = [row.name for row in rows[:PER_PAGE] if row.info is not None]
+        usages = pages.worked(request, "Measuring artifacts", lambda _job: workspace.usage_of_artifacts(measured))
+        costs = {usage.name: usage for usage in usages}
     return pages.render(
         "artifacts.html",
         request,
         rows=rows[:PER_PAGE],
+        costs=costs,
+        measure=None if costs or not any(row.info for row in rows) else address("/", **here, page=number, costs=1),
         project=project,
         filters=filters,
         is_search=any(filters.values()),
@@ -142,14 +156,17 @@ def _artifact(pages: Pages, request: Request) -> Response:
     aliases = workspace.aliases.of(name) if info is not None else {}
     costs = None
     if given.get("costs") and info is not None:
-        costs = {usage.number: usage for usage in workspace.usage_by_version(name)}
+        usages = pages.worked(request, f"Measuring {name}", lambda _job: workspace.usage_by_version(name))
+        costs = {usage.number: usage for usage in usages}
+    before = _next_living(versions)
     return pages.render(
         "artifact.html",
         request,
         name=name,
         info=info,
         versions=versions[:PER_PAGE],
-        before=_next_living(versions),
+        before=before,
+        changes=_changes_of(workspace, before),
         chart=_on_time(versions[:_IN_TIMELINE]),
         older=versions[PER_PAGE - 1].number if len(versions) > PER_PAGE else None,
         is_first=start is None,
@@ -178,6 +195,39 @@ def _next_living(versions: Sequence[Version]) -> dict[int, Version]:
     """Return, by the number of each version but the last living one, the living version before it."""
     living = [version for version in versions if version.state == "live"]
     return {later.number: earlier for later, earlier in pairwise(living)}
+
+
+def _changes_of(workspace: Workspace, before: Mapping[int, Version]) -> dict[int, dict[str, Any]]:
+    """Return how many paths differ from the version before, by number, of the versions for which the time suffices.
+
+    The script asks for the others, one by one.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    until = time.monotonic() + _COMPARING_SECONDS
+    for number, earlier in before.items():
+        if time.monotonic() > until:
+            break
+        later = f"{earlier.artifact}:{version_label(number)}"
+        try:
+            if earlier.file_count <= _COMPARED_FILES:
+                found[number] = _counts(workspace.diff(earlier.name, later))
+        except ArtfsError:  # deleted at this moment, or damaged: the page of the comparison says what is wrong
+            continue
+    return found
+
+
+def _counts(difference: Difference) -> dict[str, Any]:
+    """Return how many paths differ by kind, as a short ``text`` (``+1 -2 ~3``), and in words as ``title``."""
+    counts = {kind: len(getattr(difference, kind)) for kind in _KINDS}
+    changed = counts["changed"] + counts["mode_changed"]
+    signs = {"+": counts["added"], "\u2212": counts["removed"], "~": changed, "\u2192": counts["renamed"]}
+    words = {"added": counts["added"], "removed": counts["removed"], "changed": changed, "renamed": counts["renamed"]}
+    text = " ".join(f"{sign}{count:,}" for sign, count in signs.items() if count)
+    return {
+        **counts,
+        "text": text or "none",
+        "title": ", ".join(f"{count:,} {word}" for word, count in words.items()),
+    }
 
 
 def _version(pages: Pages, request: Request) -> Response:
@@ -210,8 +260,7 @@ def _changes(pages: Pages, request: Request) -> Response:
     """Return how many paths differ between two versions, as JSON: the script fills it into the list of versions."""
     given = parameters(request)
     difference = pages.workspace.diff(_reference(given.get("a", "")), _reference(given.get("b", "")))
-    kinds = ("added", "removed", "changed", "renamed", "mode_changed")
-    return JSONResponse({kind: len(getattr(difference, kind)) for kind in kinds})
+    return JSONResponse(_counts(difference))
 
 
 def _reference(text: str) -> str:

@@ -35,7 +35,7 @@ _SIDE_BY_SIDE: Final = 20
 
 def routes(pages: Pages) -> list[BaseRoute]:
     """Return the routes of these pages."""
-    jobs = Jobs()
+    jobs = pages.jobs
     return [
         Route("/compare", lambda request: _compare(pages, request)),
         Route("/comparison", lambda request: _comparison(pages, request)),

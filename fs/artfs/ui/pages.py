@@ -21,6 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from artfs.documents.encoding import from_nanoseconds, to_json
 from artfs.legible import age, counted, legible, quoted, size
 from artfs.ui.addresses import address, parameters_of
+from artfs.ui.jobs import Job, Jobs, Unfinished
 from artstore.errors import InvalidInputError, RefusedError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ FIELD: Final = "form_token"
 """The field of the token that every form carries."""
 PER_PAGE: Final = 100
 _FORM_BYTES: Final = 1 << 20
+_AT_ONCE: Final = 0.2
+"""Seconds that a page waits for long work before it shows how far it is."""
 
 
 class Pages:
@@ -41,6 +44,7 @@ class Pages:
     def __init__(self, workspace: Workspace, *, is_read_only: bool = False) -> None:
         self.workspace = workspace
         self.is_read_only = is_read_only
+        self.jobs = Jobs()
 
     @cached_property
     def _environment(self) -> Environment:
@@ -87,6 +91,31 @@ class Pages:
     def json(self, document: Document) -> Response:
         """Return the JSON that the command prints."""
         return Response(to_json(document), media_type="application/json")
+
+    def worked(self, request: Request, title: str, work: Callable[[Job], Any], *, unit: str = "files") -> Any:
+        """Return what long work returns; raise what it raises.
+
+        If it does not end at once, `Unfinished` is raised: the browser gets the address of this page with the parameter
+        ``job``, where the progress is shown until the result is there.
+        """
+        given = parameters(request)
+        if "job" in given:
+            job = self.jobs.get(given["job"])
+        else:
+            given["job"] = self.jobs.start(title, request.url.path, work, unit)
+            job = self.jobs.get(given["job"])
+            job.wait(_AT_ONCE)
+        if not job.is_done:
+            raise Unfinished(job, address(request.url.path, **given))
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def progress(self, request: Request, unfinished: Unfinished) -> Response:
+        """Return the page that shows how far work is, or the way to it."""
+        if "job" not in parameters(request):
+            return RedirectResponse(unfinished.address, 303)
+        return self.render("job.html", request, job=unfinished.job)
 
     def form(self, handler: Callable[[Request, Mapping[str, str]], str]) -> Callable[[Request], Any]:
         """Return the endpoint of a form: *handler* gets its fields in a thread and returns what address follows.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from artstore.arguments import whole_number
+from artstore.arguments import texts, whole_number
 from artstore.interrupts import deferring
 from artstore.namespaces.groups import Groups
 from artstore.queries.resolving import resolve
 
 if TYPE_CHECKING:
-    from artstore.queries.usage import DiskUse, GroupUsage, Usage, VersionUsage
+    from collections.abc import Sequence
+
+    from artstore.queries.usage import ArtifactUsage, DiskUse, GroupUsage, Usage, VersionUsage
     from artstore.rows.deadlist import Backlog
 
 __all__ = ["Accounting"]
@@ -43,6 +45,12 @@ class Accounting(Groups):
         from artstore.queries.usage import usage_by
 
         return usage_by(self.store, group)
+
+    def usage_of_artifacts(self, names: Sequence[str]) -> list[ArtifactUsage]:
+        """Return what artifacts take alone, and what deleting each of them frees, in the order of their names."""
+        from artstore.queries.usage import artifact_usages
+
+        return artifact_usages(self.store, texts(names, "the artifacts"))
 
     def usage_by_version(self, name: str) -> list[VersionUsage]:
         """Return the logical, alone, unique and attributed bytes of each living version of an artifact."""

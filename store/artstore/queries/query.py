@@ -237,8 +237,12 @@ class _Finding:
     def _everything(self) -> Iterator[VersionRecord]:
         for artifact in self._snapshot.all_artifacts():
             self._artifacts[artifact.number] = artifact
-            if self._search.selector.takes(artifact.name, artifact.type):
+            if not self._search.selector.takes(artifact.name, artifact.type):
+                continue
+            if not self._search.latest:
                 yield from self._snapshot.versions_of(artifact.number)
+            elif (latest := self._snapshot.latest(artifact.number)) is not None:
+                yield latest
 
     def _artifact(self, number: int) -> ArtifactRecord | None:
         if number not in self._artifacts:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +43,13 @@ from artstore.store import Store
 
 __all__ = [
     "DRAFTS",
+    "ArtifactUsage",
     "DiskUse",
     "GroupUsage",
     "Usage",
     "VersionUsage",
     "artifact_usage",
+    "artifact_usages",
     "by_project",
     "by_type",
     "disk_use",
@@ -139,6 +141,23 @@ class DiskUse(NamedTuple):
     def version(self) -> str:
         """The version's label, as in ``v3``."""
         return version_label(self.number)
+
+
+class ArtifactUsage(NamedTuple):
+    """The living versions of an artifact together, in stored bytes.
+
+    ``alone`` is what they would take if there were no other artifact, ``unique`` what is freed if all of them are
+    deleted; the rest of ``alone`` is shared with other artifacts.
+    """
+
+    name: str
+    alone: int
+    unique: int
+
+    @property
+    def shared(self) -> int:
+        """The bytes that other artifacts, or drafts, hold too."""
+        return self.alone - self.unique
 
 
 class GroupUsage(NamedTuple):
@@ -363,6 +382,24 @@ def artifact_usage(store: Store, name: str) -> list[VersionUsage]:
     with store.snapshot() as snapshot:
         artifact = find_artifact(snapshot, check_name(name))
     return version_usage(store, artifact.number)
+
+
+def artifact_usages(store: Store, names: Sequence[str]) -> list[ArtifactUsage]:
+    """Return what artifacts take, in the order of their full names given; raise `NotFoundError` for one without.
+
+    Takes time proportional to the nodes of their versions.
+    """
+    rows: list[ArtifactUsage] = []
+    with store.snapshot() as snapshot:
+        plan, _ = plan_after_backlog(snapshot.transaction)
+        for name in names:
+            artifact = find_artifact(snapshot, check_name(name))
+            roots = [record.root for record in catalogue.versions_of(snapshot.transaction, artifact.number)]
+            reach = _Reach(snapshot.transaction)
+            for root in roots:
+                reach.add(root)
+            rows.append(ArtifactUsage(artifact.name, reach.bytes, plan.unique(*roots)))
+    return rows
 
 
 def usage_by(store: Store, group: str) -> list[GroupUsage]:

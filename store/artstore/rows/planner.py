@@ -53,10 +53,11 @@ class Plan:
             stack.extend(reversed(children_of(payload)))
         return Release(nodes, size)
 
-    def unique(self, root: int) -> int:
-        """Return the bytes that `release` of a root would free, and release nothing."""
-        release = self.release([root])
-        self._counts.restore(root)
+    def unique(self, *roots: int) -> int:
+        """Return the bytes that `release` of roots would free, and release nothing."""
+        release = self.release(roots)
+        for root in roots:
+            self._counts.restore(root)
         for node in release.nodes:
             for child in children_of(node_payload(self._counts.transaction, node)):
                 self._counts.restore(child)

@@ -75,6 +75,46 @@ def test_changes_between_versions(client: Client, workspace: Workspace) -> None:
         assert client.get(f"/changes?a={reference}&b=team/images:v3").status == 404
 
 
+def test_what_artifacts_cost(client: Client, workspace: Workspace, tmp_path: Path) -> None:
+    """Alone and freed are what a deletion of everything else, and of the artifact, leave; the rest is shared."""
+    (tmp_path / "own").write_bytes(bytes(range(256)) * 500)
+    workspace.put(tmp_path / "own", "copy", description="one")
+    workspace.link("copy:v0", "linked")
+    names = ["copy", "linked", "team/images", "notes"]
+    usage = {each.name: each for each in workspace.usage_of_artifacts(names)}
+    stored = workspace.usage().stored_bytes
+    for name in names:
+        freed = workspace.delete(f"{name}:*", dry_run=True, force=True, cascade="orphan").freed_bytes
+        others = [f"{other}:*" for other in names if other != name]
+        rest = workspace.delete(others, dry_run=True, force=True, cascade="orphan").freed_bytes
+        assert (usage[name].unique, usage[name].alone) == (freed, stored - rest), name
+    assert usage["copy"].shared > 0 and usage["notes"].unique > 0
+    assert [each.name for each in workspace.usage_of_artifacts(names)] == names
+    page = client.get("/?costs=1").text
+    assert all(f"{usage[name].alone:,} bytes" in page for name in ("copy", "linked", "notes"))
+    assert "Alone" not in client.get("/").text and "costs=1" in client.get("/").text
+
+
+def test_changes_are_there_without_a_script(client: Client, workspace: Workspace) -> None:
+    """Each version has the numbers of its difference from the living one before, as the script fills them in."""
+    page = client.get("/artifact?name=team/images").text
+    shown = dict(re.findall(r'class="changes" href="/compare\?a=team/images:(v\d)[^"]*" title="([^"]*)"', page))
+    assert list(shown) == ["v2", "v1"]
+    for earlier, title in shown.items():
+        difference = workspace.diff(f"team/images:{earlier}", f"team/images:v{int(earlier[1]) + 1}")
+        assert title == f"{len(difference.added)} added, 0 removed, 0 changed, 0 renamed"
+        assert title in client.get(f"/changes?a=team/images:{earlier}&b=team/images:v{int(earlier[1]) + 1}").text
+    assert "data-changes" not in page
+
+
+def test_the_time_line(client: Client) -> None:
+    """Every version of the page is a mark with a link, with its aliases."""
+    page = client.get("/artifact?name=team/images").text
+    chart = page[page.index("<svg") : page.index("</svg>")]
+    assert all(f"/version?ref=team/images:v{number}" in chart for number in range(4)) and "production" in chart
+    assert "<svg" not in client.get("/artifact?name=notes").text
+
+
 def test_pages_of_many_versions(client: Client, workspace: Workspace, tmp_path: Path) -> None:
     """Each version is on one page; the pages lead on by the number of the last version."""
     for number in range(120):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -84,6 +85,23 @@ def record(artifact: int, serial: int, number: int) -> VersionRecord:
     return VersionRecord(serial, artifact, number, 16, bytes(32), bytes(32), 1, 1, 0o755, 1, 0, 0, serial)
 
 
+@pytest.mark.parametrize("state", ["live", "deleted"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"description": '"state":"deleted"'},
+        {"metadata": {"state": "deleted"}},
+        {"metadata": {"x": {"state": "deleted", "y": '"state":"live"'}}},
+        {"tags": ["state", "deleted", '","state":"deleted']},
+    ],
+)
+def test_what_lives_is_counted_whatever_texts_say(workspace: Workspace, state: str, said: dict[str, Any]) -> None:
+    with manifest.write(workspace.path) as transaction:
+        catalogue.put_version(transaction, replace(record(1, 1, 1), state=state, **said))
+        assert catalogue.count_versions(transaction, 1) == (state == "live")
+
+
 def test_versions_of_neighbouring_artifacts(workspace: Workspace) -> None:
     """Each artifact has its own, by number; `latest` is the highest that lives, and there may be none."""
     with manifest.write(workspace.path) as transaction:
@@ -100,6 +118,7 @@ def test_versions_of_neighbouring_artifacts(workspace: Workspace) -> None:
         assert [v.number for v in catalogue.versions_of(transaction, 1)] == list(range(300))
         assert [v.number for v in catalogue.versions_of(transaction, 2)] == [0, *range(2, 300)]
         assert catalogue.count_versions(transaction, 4) == 298
+        assert catalogue.count_versions(transaction, 1) == 300 and catalogue.count_versions(transaction, 3) == 0
         assert len(list(catalogue.recorded_versions(transaction, 4))) == 300
         found = [catalogue.latest(transaction, artifact) for artifact in (0, 1, 2, 3, 4, 5)]
         assert [v and v.number for v in found] == [None, 299, 299, None, 297, None]

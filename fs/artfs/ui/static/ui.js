@@ -7,13 +7,8 @@ async function fillChanges() {
     const answer = await fetch(link.dataset.changes);
     if (!answer.ok) continue;
     const counts = await answer.json();
-    const parts = [];
-    if (counts.added) parts.push(`+${counts.added}`);
-    if (counts.removed) parts.push(`\u2212${counts.removed}`);
-    if (counts.changed + counts.mode_changed) parts.push(`~${counts.changed + counts.mode_changed}`);
-    if (counts.renamed) parts.push(`\u2192${counts.renamed}`);
-    link.textContent = parts.join(" ") || "none";
-    link.title = `${counts.added} added, ${counts.removed} removed, ${counts.changed} changed, ${counts.renamed} renamed`;
+    link.textContent = counts.text;
+    link.title = counts.title;
   }
 }
 
