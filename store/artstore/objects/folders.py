@@ -36,7 +36,7 @@ from artstore.objects.failures import (
     WrongAnswerError,
 )
 from artstore.objects.locations import file_uri
-from artstore.objects.protocol import LARGEST_OBJECT, ObjectInfo, checked_name, checked_prefix, checked_range
+from artstore.objects.protocol import LARGEST_OBJECT, PROBES, ObjectInfo, checked_name, checked_prefix, checked_range
 
 __all__ = ["Folder"]
 
@@ -45,6 +45,7 @@ _NOREPLACE: Final = 1
 _LACKING: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 """What is answered to O_TMPFILE where there are no such files, or to linking one where /proc is missing."""
 _SKIPPED: Final = "lost+found"
+_TURNS: Final = 10
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -179,7 +180,10 @@ class Folder:
             os.fsync(folder)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove objects."""
+        """Remove objects, and below `PROBES` also the folders that are empty then.
+
+        Other folders stay: a process that knows one as synced would not sync the name of another in its place.
+        """
         self._require_writable()
         changed: set[str] = set()
         for name in names:
@@ -189,9 +193,23 @@ class Folder:
                     changed.add(name.rpartition("/")[0])
                 except (FileNotFoundError, NotADirectoryError):
                     self._require_folder()
+                    if name.startswith(PROBES):  # its folder was made, and the object was not
+                        changed.add(name.rpartition("/")[0])
         for folder in changed:
+            if f"{folder}/".startswith(PROBES):
+                self._remove_empty(folder)
+                continue
             with self._failures("delete", folder), closing(beneath.open_folder(self._path, folder)) as fd:
                 os.fsync(fd)
+
+    def _remove_empty(self, folder: str) -> None:
+        """Remove a folder and those above it up to the first that is not empty, or may not be removed."""
+        with suppress(OSError, ArtfsError):
+            while folder:
+                self._synced.discard(folder)
+                with suppress(FileNotFoundError):
+                    beneath.remove_folder(self._path, folder)
+                folder = folder.rpartition("/")[0]
 
     # -- the folder ----------------------------------------------------------------------------------------------------
 
@@ -226,10 +244,19 @@ class Folder:
         """Yield (descriptor of the folder of an object, which is made if it is missing; last part of its name)."""
         self._require_writable()
         folder, _, last = name.rpartition("/")
-        if folder:
-            self._make(folder)
-        with closing(beneath.open_folder(self._path, folder)) as fd:
+        with closing(self._open_made(folder)) as fd:
             yield fd, last
+
+    def _open_made(self, folder: str) -> int:
+        """Return a descriptor of a folder, which is made if it is missing."""
+        for _ in range(_TURNS):
+            with suppress(FileNotFoundError):
+                if folder:
+                    self._make(folder)
+                return beneath.open_folder(self._path, folder)
+            self._require_folder()  # it is there: the end of another probe has removed a folder on the way
+            self._synced.discard(folder)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
 
     def _make(self, folder: str) -> None:
         """Make a folder and those above it, and have their names on the disk."""

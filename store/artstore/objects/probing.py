@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from artstore.objects.failures import (
     UnreachableError,
     WrongAnswerError,
 )
-from artstore.objects.protocol import ObjectInfo, ObjectStore
+from artstore.objects.protocol import PROBES, ObjectInfo, ObjectStore
 
 __all__ = ["PROMISES", "READING", "Probe", "Verdict", "probe"]
 
@@ -48,7 +48,6 @@ PROMISES: Final = {
 """What each promise says; a document of a probe names those that are broken."""
 READING: Final = frozenset({"lists", "missing", "ranges"})
 """Promises without which a store is of no use for reading either."""
-_FOLDER: Final = "probe/"
 _OLD_SECONDS: Final = 3600.0
 _THREADS: Final = 16
 _ROUNDS: Final = 20
@@ -131,7 +130,7 @@ class _Trial:
     rounds: int = 0
 
     def __post_init__(self) -> None:
-        self.folder = f"{_FOLDER}{os.urandom(8).hex()}/"
+        self.folder = f"{PROBES}{os.urandom(8).hex()}/"
 
     def result(self) -> Probe:
         verdict: Verdict = "read-only" if self.reason else "writable"
@@ -157,7 +156,7 @@ class _Trial:
         try:
             self.read_any(next(iter(self.store.list("")), None))
             now = self.store.date() or time.time()
-            left = [info.name for info in self.store.list(_FOLDER) if info.modified < now - _OLD_SECONDS]
+            left = [info.name for info in self.store.list(PROBES) if info.modified < now - _OLD_SECONDS]
         except WrongAnswerError as error:
             self.breaks("lists", error.message)
         with suppress(ObjectMissingError):
@@ -181,14 +180,10 @@ class _Trial:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def write(self, rounds: int, deadline: float) -> None:
+        made: list[str] = []
         try:
-            if not self.store.create(f"{self.folder}first", b"first"):
-                return self.breaks("one winner", "the first create of a name failed as if the name existed")
-        except (NoRightError, RefusedError, UnsupportedError) as error:
-            self.reason = error.message
-            return None
-        made = [f"{self.folder}first"]
-        try:
+            if not self.begin(made):
+                return
             self.read_any(self.store.head(made[0]))
             self.tried |= {"one winner", "immutable", "reads", "listed", "ranges"}
             self.remarks += self.store.remarks(made[0])
@@ -200,7 +195,20 @@ class _Trial:
                 self.keep(made)
         finally:
             self.clear(made)
-        return None
+
+    def begin(self, made: list[str]) -> bool:
+        """Create the first object; return whether that succeeded.  What may exist afterwards is in ``made``."""
+        made.append(f"{self.folder}first")
+        try:
+            if self.store.create(made[0], b"first"):
+                return True
+            self.breaks("one winner", "the first create of a name failed as if the name existed")
+        except NoRightError as error:
+            self.reason = error.message
+            made.clear()  # a delete in a bucket that keeps versions would leave a mark of it
+        except (RefusedError, UnsupportedError) as error:
+            self.reason = error.message
+        return False
 
     def race(self, name: str) -> None:
         """Have all threads create a name at once, and then read and list it at once."""
@@ -295,7 +303,7 @@ class _Trial:
 
     def clear(self, made: Sequence[str]) -> None:
         """Remove what this probe made, as far as that is possible."""
-        with suppress(OutsideError):
+        with suppress(OutsideError, RefusedError, UnsupportedError):
             self.store.delete(made)
 
     def all(
@@ -306,6 +314,7 @@ class _Trial:
         Wrong answers break the ``promise`` of their place, counted from the end, and are None.
         """
         futures = [self.pool.submit(function, one) for one in each]
+        wait(futures)  # also if one fails: what the others create is removed afterwards
         results: list[Any] = []
         for place, future in enumerate(futures, -len(futures)):
             try:

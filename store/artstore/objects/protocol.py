@@ -22,6 +22,7 @@ from artstore.errors import InvalidInputError
 __all__ = [
     "LARGEST_OBJECT",
     "LONGEST_NAME",
+    "PROBES",
     "ObjectInfo",
     "ObjectStore",
     "checked_name",
@@ -33,6 +34,8 @@ LARGEST_OBJECT: Final = 256 << 20
 """Bytes of an object that is created, and of what one call reads."""
 LONGEST_NAME: Final = 200
 """Characters of a name, relative to the prefix; stores take 1,024 bytes with it."""
+PROBES: Final = "probe/"
+"""Where probes create objects, which they remove; nothing there has to survive anything."""
 _PART: Final = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _NAME: Final = re.compile(rf"{_PART}(?:/{_PART})*")
 _PREFIX: Final = re.compile(rf"(?:{_PART}/)*")

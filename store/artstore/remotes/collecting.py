@@ -18,7 +18,7 @@ from artstore.errors import BusyError, DamageError, RefusedError
 from artstore.ids import content_id
 from artstore.interrupts import checkpoint
 from artstore.objects.failures import NoRightError
-from artstore.objects.protocol import ObjectInfo
+from artstore.objects.protocol import PROBES, ObjectInfo
 from artstore.progress import Progress
 from artstore.remotes.connecting import choose, connect, note_position, require_writable
 from artstore.remotes.connection import Connection
@@ -48,7 +48,6 @@ _REAPED: Final = 3000
 """Versions that one entry names, at most: an entry has at most 64 KiB."""
 _AHEAD: Final = 300 * _SECOND
 _BATCH: Final = 1000
-_PROBES: Final = "probe/"
 
 
 @dataclass(slots=True)
@@ -286,7 +285,7 @@ class _Collector:
     def _removable(self) -> list[ObjectInfo]:
         """Return old checkpoints, and what probes have left."""
         now = store_time(self._remote) / _SECOND
-        probes = [info for info in self._remote.store.list(_PROBES) if 0 < info.modified < now - LEFT_SECONDS]
+        probes = [info for info in self._remote.store.list(PROBES) if 0 < info.modified < now - LEFT_SECONDS]
         return [*old_checkpoints(self._remote.store, now), *probes]
 
     # -- the whole -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from artstore.errors import DamageError, RefusedError, UnsupportedError
 from artstore.objects.failures import ObjectMissingError
-from artstore.objects.protocol import ObjectStore
+from artstore.objects.protocol import PROBES, ObjectStore
 from artstore.records.catalogue import load_json
 
 __all__ = ["FORMAT", "IDENTITY", "RemoteIdentity", "create_identity", "read_identity"]
@@ -26,7 +26,6 @@ FORMAT: Final = 1
 IDENTITY: Final = "artfs-remote.json"
 """Name of the object that identifies a remote."""
 _LONGEST: Final = 64 << 10
-_PROBES: Final = "probe/"
 _WRITER: Final = 1
 
 
@@ -87,7 +86,7 @@ def read_identity(store: ObjectStore) -> RemoteIdentity | None:
 def refuse_foreign(store: ObjectStore) -> None:
     """Raise `RefusedError` if a prefix without an identity holds objects that no probe made."""
     for info in store.list(""):
-        if not info.name.startswith(_PROBES):
+        if not info.name.startswith(PROBES):
             raise RefusedError(
                 f"{store.url} is no remote, and not empty: it has {info.name!r}",
                 hint="use an empty prefix, such as a new folder in it",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
+import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from artstore.errors import UnsupportedError
 from artstore.objects.failures import BrokenPromiseError, NoBucketError, NoRightError, StoreFullError, UnreachableError
 from artstore.objects.folders import Folder
 from artstore.objects.opening import open_store
 from artstore.objects.probing import PROMISES, Probe, probe
+from artstore.objects.protocol import PROBES
 from servers.azure import Azure
 from servers.fake import BROKEN, FakeStore
 from servers.faults import Fault, FaultProxy, first
@@ -226,6 +232,52 @@ def test_what_a_killed_probe_left_is_removed(fake_s3: FakeStore) -> None:
     fake_s3.objects["p/probe/0123/0001"].generation -= 2 * 3600 * 10**9
     assert tried(fake_s3.uri("p")).verdict == "writable"
     assert set(fake_s3.objects) == {"p/probe/4567/0001", "p/probe2"}
+
+
+@pytest.mark.parametrize("trouble", ["none", "a full disk", "a full disk later", "no such rename"])
+def test_a_folder_is_left_as_it_was(trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also its folders, whatever ends the probe, and what an earlier one has left."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "artfs-remote.json").write_bytes(b"{}")
+    before = sorted(tmp_path.rglob("*"))
+    old = tmp_path / PROBES / "0123/0001"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"left")
+    os.utime(old, (1, 1))
+    calls = itertools.count()
+
+    def write(fd: int, body: bytes) -> None:
+        if next(calls) >= (20 if "later" in trouble else 0):
+            raise OSError(errno.ENOSPC, "full")
+        os.write(fd, body)
+
+    def create(store: Folder, name: str, body: bytes) -> bool:
+        with store._parent(name):
+            raise UnsupportedError("no such rename")
+
+    if "full" in trouble:
+        monkeypatch.setattr("artstore.objects.folders._write", write)
+    elif trouble != "none":
+        monkeypatch.setattr(Folder, "create", create)
+    with pytest.raises(StoreFullError) if "full" in trouble else nullcontext():
+        probe(Folder(tmp_path), threads=6, rounds=4)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_another_probe_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of another probe removes ``probe`` just after this one has found it: it is made again."""
+    make = Folder._make_one
+    removed = []
+
+    def make_one(store: Folder, folder: str) -> None:
+        make(store, folder)
+        if folder == PROBES.rstrip("/") and len(removed) < 3:
+            removed.append(folder)
+            (tmp_path / folder).rmdir()
+
+    monkeypatch.setattr(Folder, "_make_one", make_one)
+    assert probe(Folder(tmp_path), threads=4, rounds=2).verdict == "writable"
+    assert len(removed) == 3 and not list(tmp_path.iterdir())
 
 
 def test_a_probe_ends_in_time(tmp_path: Path) -> None:
