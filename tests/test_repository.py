@@ -419,6 +419,14 @@ TESTED_ELSEWHERE = {
     "tests/scripts/test_interface_tables.py": ["artfs/cli/variables"],
     "tests/fs/cli/test_output.py": ["artfs/legible"],
     "tests/fs/ui/test_artifacts.py": ["artfs/ui/addresses", "artfs/ui/application", "artfs/ui/pages"],
+    "tests/fs/comparing/test_contents.py": [
+        *("artfs/cli/content_differences", "artfs/contents/sources", "artfs/documents/contents"),
+    ],
+    "tests/fs/comparing/test_tables.py": [
+        *("artfs/comparing/row_differences", "artfs/contents/table_formats", "artfs/contents/table_previews"),
+        *("artfs/contents/tables",),
+    ],
+    "tests/fs/contents/test_child.py": ["artfs/contents/child_program"],
     "tests/fs/contents/test_kinds.py": ["artfs/contents/dump"],
     "tests/fs/display/test_fragments.py": ["artfs/display/page"],
     "tests/fs/drawing/test_treemap.py": ["artfs/drawing/svg"],

@@ -26,6 +26,7 @@ from artfs.documents.encoding import exact_name, from_nanoseconds
 from artstore.names import version_label
 
 if TYPE_CHECKING:
+    from artstore.queries.difference import Difference
     from artstore.queries.versions import Version
     from artstore.workspace import Workspace
 
@@ -142,8 +143,19 @@ def _with_gaps(versions: list[Version], numbers: int, *, to_the_first: bool = Tr
 @click.argument("new", metavar="B", type=REFERENCE)
 @click.option("--stat", is_flag=True, help="Print totals by top-level folder instead of paths.")
 @click.option("--name-only", is_flag=True, help="Print only the paths that differ.")
+@click.option("--content", is_flag=True, help="Print what differs inside files: rows, lines, tensors, moved images.")
+@click.option("--key", multiple=True, metavar="COLUMN", help="With --content: a column by which rows are compared.")
 @html_option
-def diff(session: Session, old: str, new: str, stat: bool, name_only: bool, html: str | None) -> None:
+def diff(
+    session: Session,
+    old: str,
+    new: str,
+    stat: bool,
+    name_only: bool,
+    content: bool,
+    key: tuple[str, ...],
+    html: str | None,
+) -> None:
     """List the files that differ between two versions or folders.
 
     A and B are versions, folders in versions, or folders of the disk, written as paths: ./data. The changes lead from A
@@ -151,17 +163,27 @@ def diff(session: Session, old: str, new: str, stat: bool, name_only: bool, html
     the size of the versions; a folder of the disk is compared as if it were put, and only files that have changed since
     its last put are read.
 
+    With --content, the two contents of each changed file are compared: rows of tables by a key that --key names
+    or that is found, lines of text, and tensors. Tables need the extra artfs[tables].
+
     \b
     Examples:
       artfs diff imagenet:v1 imagenet
       artfs diff imagenet ./data
       artfs diff imagenet:v1 imagenet --html changes.html
+      artfs diff --content --key id sales:v1 sales
     """
-    check_report(session, html, stat=stat, name_only=name_only)
+    check_report(session, html, stat=stat, name_only=name_only, content=content)
+    if content and (stat or name_only):
+        raise click.UsageError("--content prints more than --stat and --name-only: give one of them")
+    if key and not content:
+        raise click.UsageError("--key needs --content")
     workspace = session.open()
     with progress_bar() as update:
         difference = workspace.diff(old, new, progress=update)
-    if session.json or html is not None:
+    if content:
+        _write_contents(session, workspace, (old, new), difference, key)
+    elif session.json or html is not None:
         from artfs.documents.differences import DifferenceDocument
 
         document = DifferenceDocument.of(_resolved(workspace, old), _resolved(workspace, new), difference)
@@ -171,6 +193,32 @@ def diff(session: Session, old: str, new: str, stat: bool, name_only: bool, html
             write_report(html, lambda fragments: fragments.of_differences(document))
     else:
         print_difference(difference, style="stat" if stat else "names" if name_only else "paths")
+
+
+def _write_contents(
+    session: Session, workspace: Workspace, sides: tuple[str, str], difference: Difference, key: tuple[str, ...]
+) -> None:
+    from artfs.comparing.contents import content_differences
+    from artfs.comparing.moves import moves_of
+
+    files = content_differences(workspace, *sides, difference, key)
+    moves = moves_of(difference)
+    if session.json:
+        from artfs.documents.contents import ContentDifferenceDocument, MoveItem
+        from artfs.documents.differences import ChangeItem
+
+        items = [
+            MoveItem(exact_name(os.fsencode(move.old)), exact_name(os.fsencode(move.new)), len(move.files), move.images)
+            for move in moves
+        ]
+        before, after = (_resolved(workspace, side) for side in sides)
+        changes = [ChangeItem.of(change) for change in difference]
+        write_document(ContentDifferenceDocument(before, after, changes, items, list(files)))
+        return
+    from artfs.cli.content_differences import print_contents
+
+    print_difference(difference)
+    print_contents(moves, files)
 
 
 def _resolved(workspace: Workspace, reference: str) -> str:

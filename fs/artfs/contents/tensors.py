@@ -34,13 +34,14 @@ _NPY_TYPE: Final = re.compile(r"[<>|=]?[?bBiufcmMOSUV]\d{0,10}(\[\w{1,4}\])?")
 class Tensor(NamedTuple):
     """A tensor of a file: its type as the format writes it, its shape, its bytes, and what tells its content apart.
 
-    ``check`` is a checksum where the format has one, else empty.
+    ``check`` is a checksum where the format has one, else empty; ``start`` is where its bytes begin, None in a zip.
     """
 
     dtype: str
     shape: tuple[int, ...]
     bytes: int
     check: str = ""
+    start: int | None = None
 
 
 class TensorChange(NamedTuple):
@@ -108,7 +109,7 @@ def _safetensors(file: BinaryIO, size: int) -> dict[str, Tensor]:
         start, end = _shape(entry["data_offsets"])
         if not 0 <= start <= end <= size - 8 - length:
             raise InvalidInputError("a tensor lies outside of the file")
-        found[name] = Tensor(str(entry["dtype"])[:20], _shape(entry["shape"]), end - start)
+        found[name] = Tensor(str(entry["dtype"])[:20], _shape(entry["shape"]), end - start, "", 8 + length + start)
     return found
 
 
@@ -128,7 +129,7 @@ def _npy(file: BinaryIO, size: int) -> Tensor:
     shape = _shape(described["shape"])
     if isinstance(dtype, str) and not _NPY_TYPE.fullmatch(dtype):
         raise InvalidInputError("an array has a type that NumPy does not write")
-    return Tensor(str(dtype)[:200], shape, max(0, size - used - length))
+    return Tensor(str(dtype)[:200], shape, max(0, size - used - length), "", used + length)
 
 
 def _zipped(file: BinaryIO) -> dict[str, Tensor]:
@@ -147,5 +148,5 @@ def _zipped(file: BinaryIO) -> dict[str, Tensor]:
                 raise InvalidInputError("an array is compressed by a method that NumPy does not use")
             with archive.open(entry) as opened:
                 tensor = _npy(opened, entry.file_size)  # type: ignore[arg-type]
-            found[entry.filename.removesuffix(".npy")] = tensor._replace(check=check)
+            found[entry.filename.removesuffix(".npy")] = tensor._replace(check=check, start=None)
     return found

@@ -97,6 +97,19 @@ class ContentFile(io.RawIOBase):
         self._position += len(data)
         return data
 
+    def parts(self, start: int, end: int) -> list[tuple[bytes, int, int]]:
+        """Return (id, from, to) of the chunks of a range, in order: equal ids mean equal bytes.
+
+        Empty if they are not known: what comes from outside, and what a clone has not yet read.
+        """
+        if self._reference is not None:
+            return []
+        try:
+            with self._store.snapshot() as snapshot:
+                return [(chunk.id, first, last) for chunk, first, last in snapshot.chunk_parts(self._node, start, end)]
+        except DamageError:  # raised when it is read
+            return []
+
     def _read_at(self, offset: int, size: int) -> bytes:
         if self._reference is not None:
             return b"".join(self._store.outside.read(*self._reference, offset, size))

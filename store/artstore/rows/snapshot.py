@@ -348,6 +348,12 @@ class Snapshot:
             return self.lazy.read(self, node, offset, size)
         return content.read(self.transaction, self._reader, self._chunks, node, offset, size)
 
+    def chunk_parts(self, node: int, start: int, end: int) -> list[tuple[ChunkRecord, int, int]]:
+        """Return (chunk, from, to) of the chunks of a range, in order; empty for what is in a remote."""
+        if node >= LAZY:
+            return []
+        return content.chunks_between(self.transaction, node, start, end)
+
     def want(self, nodes: Sequence[int]) -> None:
         """Fetch the contents of files in remotes that are read next, with few requests."""
         lazy = [node for node in nodes if node >= LAZY]

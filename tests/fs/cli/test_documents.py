@@ -48,6 +48,7 @@ TABLE = [
     ("log x", "log"),
     ("log x:/train/a.txt", "history"),
     ("diff x:v0 x:v1", "diff"),
+    ("diff --content x:v0 x:v1", "diff_content"),
     ("get x:v0 {tmp}/out", "get"),
     ("warm x:v0", "warm"),
     ("cache info", "cache"),
