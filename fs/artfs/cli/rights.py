@@ -142,8 +142,11 @@ _IMPORTED_LATER: Final = (
     "yaml",
 )
 """Modules of others that this package imports in functions; a test keeps the list complete."""
-_NO_COMMAND: Final = ("artfs.__main__", "artfs.filesystem", "artfs.mount.transports", "artfs.torch", "artfs.ui")
-"""Modules that no command needs that becomes the owner."""
+_NO_COMMAND: Final = (
+    *("artfs.__main__", "artfs.filesystem", "artfs.mount.transports", "artfs.torch", "artfs.ui"),
+    *("artfs.comparing.row_differences", "artfs.contents.child_program", "artfs.contents.table_"),
+)
+"""Modules that no command needs that becomes the owner; those of contents are for a child, which imports them."""
 
 
 def settle(session: Session, command: str, directory: str | None = None) -> None:

@@ -211,6 +211,7 @@ WORDS: dict[str, dict[str, int]] = {
     "--origin": {"=b": 2, "": 2},
     "--evict": {"nothing": 3, "": 2},
     "--columns": TEXT,
+    "--key": {"id": 2, "": 2},
     "--dataset": {"nothing": 3, "": 2},
     "--pipeline": TEXT,
     "--step": INDEX,
