@@ -177,7 +177,7 @@ def diff(
     if content and (stat or name_only):
         raise click.UsageError("--content prints more than --stat and --name-only: give one of them")
     if key and not content:
-        raise click.UsageError("--key needs --content")
+        raise click.UsageError(f"--key {quoted(key[0])} needs --content")
     workspace = session.open()
     with progress_bar() as update:
         difference = workspace.diff(old, new, progress=update)
