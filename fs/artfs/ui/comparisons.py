@@ -11,24 +11,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from artfs.comparing.contents import compare_files
 from artfs.comparing.moves import is_image, moves_of
-from artfs.contents.kinds import kind_of
-from artfs.contents.tensors import compare_tensors, tensors_of
-from artfs.contents.text import differing_lines
+from artfs.contents.sources import version_source
 from artfs.documents.differences import DifferenceDocument
+from artfs.drawing.bars import Bin, histogram
 from artfs.ui.addresses import address
-from artfs.ui.files import beginning_of
 from artfs.ui.jobs import Job, Jobs
 from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
-from artstore.errors import ArtfsError, InvalidInputError, NotFoundError
+from artstore.errors import ArtfsError, InvalidInputError
 
 if TYPE_CHECKING:
+    from artfs.documents.contents import Histogram
     from artstore.queries.difference import Difference
     from artstore.queries.versions import Version
 
 __all__ = ["routes"]
 
-_TEXT_BYTES: Final = 4 << 20
 _IN_GRID: Final = 100
 _SIDE_BY_SIDE: Final = 20
 
@@ -91,36 +90,37 @@ def _comparison(pages: Pages, request: Request) -> Response:
     old, new = (pages.workspace.version(given.get(side, "")) for side in ("a", "b"))
     path = given.get("path", "").strip("/")
     old_path = given.get("old", "").strip("/") or path
-    shown: dict[str, Any] = {"form": "binary", "lines": [], "tensors": [], "is_cut": False, "failure": None}
-    try:
-        shown |= _differing(old, new, old_path, path)
-    except NotFoundError:
-        raise
-    except (ArtfsError, OSError) as error:
-        shown["failure"] = error
     sides = [(side, where, side.stat(where)) for side, where in ((old, old_path), (new, path))]
-    return pages.render("comparison.html", request, old=old, new=new, path=path, sides=sides, **shown)
-
-
-def _differing(old: Version, new: Version, old_path: str, path: str) -> dict[str, Any]:
-    places = ((old, old_path), (new, path))
-    sizes = [side.stat(where) for side, where in places]
-    if any(each.kind == "directory" for each in sizes):
+    if any(info.kind == "directory" for _, _, info in sides):
         raise InvalidInputError(f"{path!r} is a folder", hint="compare the versions")
-    beginnings = [(os.path.basename(where), beginning_of(side, where)) for side, where in places]
-    forms = {kind_of(name, beginning).form for name, beginning in beginnings}
-    if forms == {"image"}:
-        return {"form": "image"}
-    if forms == {"tensors"}:
-        with old.open(old_path) as one, new.open(path) as other:
-            before, after = tensors_of(one, sizes[0].size), tensors_of(other, sizes[1].size)
-        return {"form": "tensors", "tensors": compare_tensors(before, after)}
-    # Some tables are text and some, such as Parquet, are not: without a name only the bytes decide.
-    if {kind_of("", beginning).form for _, beginning in beginnings} == {"text"}:
-        texts = [beginning_of(side, where, _TEXT_BYTES) for side, where in places]
-        lines, is_cut = differing_lines(*texts)
-        return {"form": "text", "lines": lines, "is_cut": is_cut or any(each.size > _TEXT_BYTES for each in sizes)}
-    return {}
+    key = [name.strip() for name in given.get("key", "").split(",") if name.strip()]
+    found, failure = None, None
+    try:
+        with version_source(old, old_path) as one, version_source(new, path) as other:
+            found = compare_files(one, other, key, path=path, old_path=None if old_path == path else old_path)
+    except (ArtfsError, OSError) as error:
+        failure = str(error)
+    table = None if found is None else found.table
+    return pages.render(
+        "comparison.html",
+        request,
+        old=old,
+        new=new,
+        path=path,
+        old_path=old_path,
+        sides=sides,
+        found=found,
+        failure=failure if found is None else found.failure,
+        table=table,
+        key=",".join(key),
+        charts=[] if table is None else [_chart(each) for each in table.histograms],
+    )
+
+
+def _chart(distribution: Histogram) -> tuple[str, str]:
+    """Return (column, chart) of the values of a column before and after."""
+    bins = [Bin(each.low, each.high, each.before, each.after) for each in distribution.bins]
+    return distribution.column, histogram(bins, title=f"{distribution.column} before and after")
 
 
 # -- a folder of the disk ----------------------------------------------------------------------------------------------

@@ -19,13 +19,15 @@ from starlette.routing import BaseRoute, Route
 
 from artfs.contents.dump import hex_lines
 from artfs.contents.kinds import Kind, kind_of
+from artfs.contents.sources import version_source
+from artfs.contents.tables import preview
 from artfs.contents.text import first_lines, indented_json
 from artfs.documents.files import FilesDocument
 from artfs.documents.histories import HistoryDocument
 from artfs.drawing.treemap import Area, treemap
 from artfs.ui.addresses import address
 from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
-from artstore.errors import ArtfsError, InvalidInputError
+from artstore.errors import ArtfsError, InvalidInputError, UnsupportedError
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def _file(pages: Pages, request: Request) -> Response:
     info = version.stat(path)
     if info.kind == "directory":
         return _folder(pages, request)
-    shown: dict[str, Any] = {"kind": Kind("binary"), "lines": [], "is_cut": False, "failure": None}
+    shown: dict[str, Any] = {"kind": Kind("binary"), "lines": [], "is_cut": False, "failure": None, "table": None}
     try:
         shown |= _shown(version, path, info)
     except (ArtfsError, OSError) as error:
@@ -141,9 +143,22 @@ def _file(pages: Pages, request: Request) -> Response:
 
 
 def _shown(version: Version, path: str, info: FileInfo) -> dict[str, Any]:
-    """Return what the page of a file shows of its content."""
+    """Return what the page of a file shows of its content; of a table that cannot be read also why."""
     beginning = beginning_of(version, path)
     kind = kind_of(os.path.basename(path), beginning)
+    if kind.form == "table":
+        try:
+            with version_source(version, path) as source:
+                return {"kind": kind, "table": preview(source)}
+        except UnsupportedError:  # the extra is missing: the file is shown as what it is without
+            pass
+        except ArtfsError as error:
+            return {**_plain(version, path, info, beginning, kind), "failure": error}
+    return _plain(version, path, info, beginning, kind)
+
+
+def _plain(version: Version, path: str, info: FileInfo, beginning: bytes, kind: Kind) -> dict[str, Any]:
+    """Return what is shown of a file as media, text or bytes."""
     if kind.form in ("image", "audio", "video"):
         return {"kind": kind}
     if kind.form in ("text", "json", "table") and kind_of("", beginning).form == "text":

@@ -98,6 +98,23 @@ def test_text(client: Client) -> None:
     assert '<tr class="removed">' in page and "&lt;b&gt;two&lt;/b&gt;" in page and "<i>2" not in page
 
 
+def test_rows_of_tables(client: Client, workspace: Workspace, folder: Path) -> None:
+    """Rows are compared by a key that is found or given, and columns of numbers drawn before and after."""
+    import pyarrow
+    import pyarrow.parquet
+
+    ids, values = list(range(50)), [float(each) for each in range(50)]
+    for change in (0.0, 1.0):
+        values[7] += change
+        pyarrow.parquet.write_table(pyarrow.table({"id": ids, "value": values}), folder / "rows.parquet")
+        workspace.put(folder, "data")
+    for key in ("", "&key=id"):
+        page = client.get(f"/comparison?a=data:v2&b=data:v3&path=rows.parquet{key}").text
+        assert "0 added, 0 removed, 1 changed, by the key id" in words(page) and "<svg" in page
+        assert "<strong>8.0</strong>" in page
+    assert 'role="alert"' in client.get("/comparison?a=data:v2&b=data:v3&path=rows.parquet&key=none").text
+
+
 def test_tensors(client: Client) -> None:
     text = words(comparison(client, "weights.npz").text)
     assert "a shape &lt;f8 3" in text or "a shape <f8 3" in text
@@ -110,12 +127,12 @@ def test_images_and_other_content(client: Client) -> None:
     assert comparison(client, "none").status == 404
 
 
-def test_tables_are_compared_as_lines_if_they_are_text(client: Client) -> None:
-    """The bytes of a table that is no text are never shown as lines."""
-    text = client.get("/comparison?a=data:v0&b=data:v1&path=rows.csv").text
+def test_tables_that_are_text_and_tables_that_are_none(client: Client) -> None:
+    """CSV is compared by rows too; what only looks like a table is a sentence, and its bytes are never shown as lines."""
+    text = words(client.get("/comparison?a=data:v0&b=data:v1&path=rows.csv").text)
+    assert "1 changed" in text or "1 added, 1 removed" in text
     binary = client.get("/comparison?a=data:v0&b=data:v1&path=rows.parquet").text
-    assert 'class="diff"' in text and "1,3" in text
-    assert 'class="diff"' not in binary and "The content differs" in words(binary)
+    assert 'class="diff"' not in binary and 'role="alert"' in binary
 
 
 def test_a_folder_of_the_disk(client: Client, folder: Path) -> None:

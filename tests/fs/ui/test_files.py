@@ -115,6 +115,24 @@ def test_what_pages_show(client: Client) -> None:
     assert "image.png" in client.get("/files?ref=data:v0&view=images").text
 
 
+def test_tables(client: Client, workspace: Workspace, tmp_path: Path) -> None:
+    """The first rows and what is in each column; one that cannot be read is a sentence and its bytes."""
+    import pyarrow
+    import pyarrow.parquet
+
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    rows = pyarrow.table({"id": range(100), "text": ["<b>"] * 99 + [None]})
+    pyarrow.parquet.write_table(rows, folder / "rows.parquet")
+    (folder / "broken.parquet").write_bytes(b"PAR1" + b"x" * 100)
+    workspace.put(folder, "tables")
+    page = client.get("/file?ref=tables&path=rows.parquet").text
+    text = words(page)
+    assert "100 rows" in text and "id int64 0 0 99 49.5" in text and "<b>" not in page
+    broken = client.get("/file?ref=tables&path=broken.parquet")
+    assert broken.status == 200 and 'role="alert"' in broken.text and "50 41 52 31" in broken.text
+
+
 @pytest.mark.parametrize(
     ("wanted", "status", "expected"),
     [
