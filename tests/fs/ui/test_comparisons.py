@@ -128,7 +128,7 @@ def test_images_and_other_content(client: Client) -> None:
 
 
 def test_tables_that_are_text_and_tables_that_are_none(client: Client) -> None:
-    """CSV is compared by rows too; what only looks like a table is a sentence, and its bytes are never shown as lines."""
+    """CSV is compared by rows too; of what only looks like a table, the bytes are never shown as lines."""
     text = words(client.get("/comparison?a=data:v0&b=data:v1&path=rows.csv").text)
     assert "1 changed" in text or "1 added, 1 removed" in text
     binary = client.get("/comparison?a=data:v0&b=data:v1&path=rows.parquet").text
