@@ -23,7 +23,8 @@ from artfs.ui.pages import PER_PAGE, Pages, page_number, parameters
 from artstore.queries.usage import DRAFTS
 
 if TYPE_CHECKING:
-    from artstore.queries.usage import Usage
+    from artfs.ui.jobs import Job
+    from artstore.queries.usage import GroupUsage, Usage, VersionUsage
     from artstore.retention.judging import Verdict
 
 __all__ = ["routes"]
@@ -71,9 +72,12 @@ def _terms(usage: Usage) -> list[Term]:
 def _space(pages: Pages, request: Request) -> Response:
     """Show every byte of the workspace on its disk, by term, by artifact, and by what deleting frees."""
     workspace = pages.workspace
-    groups = workspace.usage_by("artifact")
-    freeing = workspace.most_unique(_MOST)
-    usage = workspace.usage()  # last: what the others keep for the next time takes room as well
+
+    def measure(_job: Job) -> tuple[list[GroupUsage], list[tuple[str, VersionUsage]], Usage]:
+        # The usage comes last: what the others keep for the next time takes room as well.
+        return workspace.usage_by("artifact"), workspace.most_unique(_MOST), workspace.usage()
+
+    groups, freeing, usage = pages.worked(request, "Measuring the workspace", measure)
     document = UsageDocument.of(usage)
     largest = sorted((each for each in groups if each.name != DRAFTS), key=lambda each: -each.attributed)
     areas = [

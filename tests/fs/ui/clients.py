@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -58,6 +59,17 @@ class Client:
 
     def get(self, target: str, **headers: str | None) -> Answer:
         return self.request("GET", target, **headers)
+
+    def get_result(self, target: str) -> Answer:
+        """Get a page that may take long: its progress is looked at until it has ended."""
+        answer = self.get(target)
+        deadline = time.monotonic() + 60
+        while answer.status == 303 or "data-running" in answer.text:
+            assert time.monotonic() < deadline
+            target = answer.headers.get("location", target)
+            time.sleep(0.02)
+            answer = self.get(target)
+        return answer
 
     def post(self, target: str, fields: dict[str, str], **headers: str | None) -> Answer:
         """Send a form with the token of forms, as a page of the server does."""

@@ -61,7 +61,7 @@ def test_an_artifact(client: Client, workspace: Workspace) -> None:
 
 
 def test_what_versions_cost(client: Client, workspace: Workspace) -> None:
-    page = words(client.get("/artifact?name=team/images&costs=1").text)
+    page = words(client.get_result("/artifact?name=team/images&costs=1").text)
     usage = workspace.usage_by_version("team/images")
     assert len(usage) == 3 and all(f"{each.alone} B {each.unique} B" in page for each in usage)
 
@@ -90,7 +90,7 @@ def test_what_artifacts_cost(client: Client, workspace: Workspace, tmp_path: Pat
         assert (usage[name].unique, usage[name].alone) == (freed, stored - rest), name
     assert usage["copy"].shared > 0 and usage["notes"].unique > 0
     assert [each.name for each in workspace.usage_of_artifacts(names)] == names
-    page = client.get("/?costs=1").text
+    page = client.get_result("/?costs=1").text
     assert all(f"{usage[name].alone:,} bytes" in page for name in ("copy", "linked", "notes"))
     assert "Alone" not in client.get("/").text and "costs=1" in client.get("/").text
 

@@ -19,8 +19,8 @@ from fs.ui.test_artifacts import words
 def test_the_terms_sum_to_the_disk(client: Client, workspace: Workspace) -> None:
     """Each term is on the page to the byte; their sum is the size of the workspace."""
     workspace.delete("notes:v0")
-    client.get("/space")  # which keeps figures for the next time
-    page = client.get("/space").text
+    client.get_result("/space")  # which keeps figures for the next time
+    page = client.get_result("/space").text
     usage = workspace.usage()
     rows = dict(re.findall(r'<tr><th scope="row">(\w+)</th><td class="number">([\d,]+)</td>', page))
     amounts = {name: int(text.replace(",", "")) for name, text in rows.items()}
@@ -31,8 +31,8 @@ def test_the_terms_sum_to_the_disk(client: Client, workspace: Workspace) -> None
 
 
 def test_the_commands_document(client: Client, workspace: Workspace) -> None:
-    client.get("/space")
-    shown = client.get("/space?format=json").text
+    client.get_result("/space")
+    shown = client.get_result("/space?format=json").text
     assert shown == to_json(UsageDocument.of(workspace.usage()))
 
 
@@ -51,7 +51,7 @@ def test_what_would_free_most(client: Client, workspace: Workspace, tmp_path: Pa
         found = workspace.most_unique(most)
         assert [usage.unique for _, usage in found] == best[:most]
         assert all(usage.unique == freed[name] for name, usage in found)
-    page = client.get("/space").text
+    page = client.get_result("/space").text
     (name, largest), *_ = workspace.most_unique(1)
     assert f"artfs rm {name}" in page and f"{largest.unique:,} bytes" in page and "<svg" in page
 
