@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from artfs.comparing.tables import compare_tables
 from artfs.contents.kinds import kind_of
 from artfs.contents.sources import Source, disk_source, equal_ranges, version_source
-from artfs.contents.tensors import compare_tensors, tensors_of
+from artfs.contents.tensors import compare_tensors, tensors_in
 from artfs.contents.text import differing_lines
 from artfs.documents.contents import FileDifference, LineItem, TensorItem
 from artfs.documents.encoding import exact_name
@@ -89,11 +89,7 @@ def compare_files(
 
 
 def _tensors(old: Source, new: Source) -> list[TensorItem]:
-    found = []
-    for source in (old, new):
-        source.file.seek(0)
-        found.append(tensors_of(source.file, source.size))
-    before, after = found
+    before, after = tensors_in(old), tensors_in(new)
     for name, one in before.items():
         other = after.get(name)
         if other is None or one[:3] != other[:3] or one.start is None or other.start is None:

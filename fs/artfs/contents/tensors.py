@@ -10,17 +10,26 @@ What PyTorch saves is a pickle, whose instructions are a program: such files are
 from __future__ import annotations
 
 import ast
+import encodings.cp437  # noqa: F401  # of names in zips: a child cannot import it any more when it meets one
+import io
 import json
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from typing import BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
+from artfs.contents.child import Limits, ask
 from artstore.errors import InvalidInputError
 
-__all__ = ["Tensor", "TensorChange", "compare_tensors", "tensors_of"]
+if TYPE_CHECKING:
+    from artfs.contents.child_program import Files
+    from artfs.contents.sources import Source
+
+__all__ = ["Tensor", "TensorChange", "compare_tensors", "listed", "tensors_in", "tensors_of"]
+
+_LIMITS: Final = Limits(memory=300 << 20, processor=20, seconds=30)
 
 _MOST_TENSORS: Final = 100_000
 _HEADER_BYTES: Final = 25 << 20
@@ -51,6 +60,20 @@ class TensorChange(NamedTuple):
     kind: str
     old: Tensor | None
     new: Tensor | None
+
+
+def tensors_in(source: Source) -> dict[str, Tensor]:
+    """Return the tensors of a file by name, listed by a child; raise what `artfs.contents.child.ask` raises."""
+    rows = ask("artfs.contents.tensors:listed", [source], limits=_LIMITS)
+    return {name: Tensor(dtype, tuple(shape), *rest) for name, dtype, shape, *rest in rows}
+
+
+def listed(files: Files, _options: Mapping[str, Any]) -> list[list[Any]]:
+    """Return [name, type, shape, bytes, checksum, start] of each tensor of a file; in the child."""
+    file = files.open(0)
+    return [
+        [name, *tensor] for name, tensor in tensors_of(cast("BinaryIO", io.BufferedReader(file)), file.bytes).items()
+    ]
 
 
 def tensors_of(file: BinaryIO, size: int) -> dict[str, Tensor]:

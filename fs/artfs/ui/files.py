@@ -21,6 +21,7 @@ from artfs.contents.dump import hex_lines
 from artfs.contents.kinds import Kind, kind_of
 from artfs.contents.sources import version_source
 from artfs.contents.tables import preview
+from artfs.contents.tensors import tensors_in
 from artfs.contents.text import first_lines, indented_json
 from artfs.documents.files import FilesDocument
 from artfs.documents.histories import HistoryDocument
@@ -124,7 +125,14 @@ def _file(pages: Pages, request: Request) -> Response:
     info = version.stat(path)
     if info.kind == "directory":
         return _folder(pages, request)
-    shown: dict[str, Any] = {"kind": Kind("binary"), "lines": [], "is_cut": False, "failure": None, "table": None}
+    shown: dict[str, Any] = {
+        "kind": Kind("binary"),
+        "lines": [],
+        "is_cut": False,
+        "failure": None,
+        "table": None,
+        "tensors": {},
+    }
     try:
         shown |= _shown(version, path, info)
     except (ArtfsError, OSError) as error:
@@ -146,9 +154,11 @@ def _shown(version: Version, path: str, info: FileInfo) -> dict[str, Any]:
     """Return what the page of a file shows of its content; of a table that cannot be read also why."""
     beginning = beginning_of(version, path)
     kind = kind_of(os.path.basename(path), beginning)
-    if kind.form == "table":
+    if kind.form in ("table", "tensors"):
         try:
             with version_source(version, path) as source:
+                if kind.form == "tensors":
+                    return {"kind": kind, "tensors": tensors_in(source)}
                 return {"kind": kind, "table": preview(source)}
         except UnsupportedError:  # the extra is missing: the file is shown as what it is without
             pass

@@ -133,6 +133,21 @@ def test_tables(client: Client, workspace: Workspace, tmp_path: Path) -> None:
     assert broken.status == 200 and 'role="alert"' in broken.text and "50 41 52 31" in broken.text
 
 
+def test_tensors(client: Client, workspace: Workspace, tmp_path: Path) -> None:
+    """Names, types and shapes; the reader is a process of its own, whose answer about damage is a sentence."""
+    import numpy as np
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    np.savez(folder / "good.npz", **{"layer.weight": np.zeros((3, 4), np.float32)})
+    (folder / "bad.safetensors").write_bytes(b"\xff" * 100)
+    workspace.put(folder, "weights")
+    text = words(client.get("/file?ref=weights&path=good.npz").text)
+    assert "1 tensor" in text and "layer.weight <f4 3 × 4 48 B" in text
+    bad = client.get("/file?ref=weights&path=bad.safetensors")
+    assert bad.status == 200 and 'role="alert"' in bad.text and "ff ff ff" in bad.text
+
+
 @pytest.mark.parametrize(
     ("wanted", "status", "expected"),
     [
