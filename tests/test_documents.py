@@ -21,6 +21,8 @@ LANGUAGES: Final = ("sh", "python")
 NOT_RUN: Final = {
     "mount -o ro /dev/vg/snapshot": "needs a volume group; tests/mount/test_read_only.py mounts a read-only image",
     "docker run": "needs Docker",
+    "artfs ui": "serves until it is interrupted; tests/fs/ui/test_server.py and tests/browser run it",
+    "ssh -L": "needs another machine",
 }
 """Blocks that cannot run, by their beginning."""
 TESTED: Final = {
@@ -127,6 +129,16 @@ def test_references(run: Run, folder: Path, bucket: S3) -> None:
     script = one_script(ROOT / "docs/references.md")
     script = script.replace("https://host/labels.csv", f"file://{folder}/labels.csv")
     run(script)
+
+
+def test_comparing(run: Run, folder: Path) -> None:
+    """Rows are compared by a key that is found or given, also with a folder of the disk."""
+    (folder / "data").mkdir()
+    for amount in (5, 6):
+        (folder / "data" / "orders.csv").write_text(f"order_id,amount\n1,5\n2,{amount}\n")
+        run("artfs put data sales && artfs put data sales --new")
+    written = run(one_script(ROOT / "docs/comparing.md"))
+    assert "orders.csv" in written and "order_id" in written
 
 
 def test_metadata(run: Run, folder: Path) -> None:

@@ -39,7 +39,10 @@ def test_every_file_is_in_one_list(durations: dict[str, float], count: int) -> N
     assert max(sums) - min(sums) <= max(durations.values()) + 1e-6
 
 
-@given(st.dictionaries(st.text(min_size=1), st.floats(0, 1000)), st.integers(0, 3), st.integers(1, 8))
+OTHERS = st.text(min_size=1).map("tests/store/{}".format)
+
+
+@given(st.dictionaries(OTHERS, st.floats(0, 1000)), st.integers(0, 3), st.integers(1, 8))
 def test_tests_in_a_browser_are_one_process(durations: dict[str, float], pages: int, count: int) -> None:
     """They are in one list, in which nothing else is, whatever they take; every file is in one list."""
     of_pages = {f"{APART}/test_{number}.py": 100.0 * number for number in range(pages)}

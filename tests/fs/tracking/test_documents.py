@@ -37,3 +37,17 @@ def test_several_runs(workspace: artfs.Workspace) -> None:
     (code,) = programs("docs/runs.md", "upsert_artifact")
     exec(compile(code, "runs.md", "exec"), {"artfs": artfs, "run": run, "shard": shard})
     assert workspace.version("p/results").read_bytes("part") == b"part"
+
+
+def test_values_in_a_notebook(workspace: artfs.Workspace) -> None:
+    """The last line of the cell is a difference, which the notebook shows."""
+    Path("digits").mkdir()
+    for text in ("1", "2"):
+        Path("digits/1.png").write_text(text)
+        workspace.put("digits", "digits")
+    (code,) = programs("docs/runs.md", "compare")
+    *lines, last = code.strip().splitlines()
+    cell: dict[str, object] = {}
+    exec(compile("\n".join(lines), "runs.md", "exec"), cell)
+    (change,) = eval(last, cell)
+    assert (change.kind, change.path) == ("changed", "1.png")
