@@ -54,7 +54,7 @@ def ui(session: Session, reference: str | None, port: int | None, host: str, no_
             )
         if no_browser:
             write_line(entry)
-            flush()  # whoever reads it from a pipe waits for it, and the server goes on
+            flush()  # a program that reads the pipe waits for the address while the server runs
         else:
             warn(f"serving {address} until Ctrl-C")
 

@@ -54,7 +54,7 @@ _TITLES: Final = {
 
 
 def make_application(pages: Pages) -> Starlette:
-    """Return the ASGI application of the pages; whoever reaches it may read all, so `Guard` stands before it."""
+    """Return the ASGI application of the pages; it answers every request, so `Guard` stands before it."""
     routes: list[BaseRoute] = [Route("/static/{name}", _static)]
     for module in _MODULES:
         routes += module.routes(pages)

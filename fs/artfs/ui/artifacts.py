@@ -1,4 +1,4 @@
-"""Pages of artifacts and their versions, and the forms that change what is said of them."""
+"""Pages of artifacts and their versions, and the forms that describe, alias, tag, link, delete and restore them."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _info(workspace: Workspace, name: str) -> ArtifactInfo | None:
 
 
 def _artifact(pages: Pages, request: Request) -> Response:
-    """Show an artifact: what is said of it, its aliases, and its versions from the newest, a hundred a page."""
+    """Show an artifact: its description, its aliases, and its versions from the newest, a hundred a page."""
     given = parameters(request)
     name, workspace = given.get("name", ""), pages.workspace
     below = given.get("below", "")
@@ -231,7 +231,7 @@ def _counts(difference: Difference) -> dict[str, Any]:
 
 
 def _version(pages: Pages, request: Request) -> Response:
-    """Show one version: its record, and forms for what is said of it."""
+    """Show one version: its record, and the forms that change it."""
     version = _named(pages.workspace, parameters(request).get("ref", ""))
     earlier = pages.workspace.log(version.artifact, below=version.number, limit=PER_PAGE)
     return pages.render(
