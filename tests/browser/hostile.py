@@ -1,4 +1,4 @@
-"""A hostile corpus: versions whose names and contents attack whoever shows them.
+"""A hostile corpus: versions whose names and contents attack the program that shows them.
 
 What would run makes a mark: script calls `canary()`, which is not there, or sets `window.canary`, opens a dialog, or
 asks the server for an address with `CANARY`; a pickle makes a folder.  None of this may happen, and each case must be

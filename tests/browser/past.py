@@ -39,7 +39,7 @@ DAY = 86400 * 10**9
 
 @dataclass
 class Clock:
-    """A clock that starts some weeks ago and goes on when it is told to."""
+    """A clock that starts some weeks ago and is moved on by its caller."""
 
     ns: int
 

@@ -15,7 +15,7 @@ from artfs.documents.artifacts import ArtifactsDocument
 from artfs.documents.differences import DifferenceDocument
 from artfs.documents.lineage import LineageDocument
 from artfs.documents.retention import RetentionPlanDocument
-from artfs.documents.usage import ProjectUsageItem, TypeUsageItem, UsageDocument
+from artfs.documents.usage import DISK_TERMS, ProjectUsageItem, TypeUsageItem, UsageDocument
 from artfs.documents.versions import VersionItem
 from artfs.drawing.bars import Part, stacked_bar
 from artfs.drawing.graph import Edge, Node, layered_graph
@@ -49,15 +49,6 @@ __all__ = [
 
 _MOST: Final = 200
 """How many rows a table has."""
-_DISK: Final = (
-    ("stored", "stored_bytes", "content that versions and drafts hold"),
-    ("manifest", "manifest_bytes", "names and records"),
-    ("deleted", "deadlist_bytes", "waiting to be reaped"),
-    ("condemned", "condemned_bytes", "reaped, freed once no process reads it"),
-    ("free", "free_bytes", "gaps in packs"),
-    ("other", "other_bytes", "the reserve, block edges, run-time files"),
-)
-"""The terms of the disk in their order, and what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +162,7 @@ def of_usage(usage: Usage) -> Fragment:
 
 def of_space(document: UsageDocument, *, title: str) -> Fragment:
     """Return the bytes of a document: one bar as long as the disk usage, and what it holds by version or group."""
-    terms = [(name, int(getattr(document, key)), about) for name, key, about in _DISK]
+    terms = [(name, int(getattr(document, key)), about) for key, name, about in DISK_TERMS]
     bar = stacked_bar([Part(name, amount) for name, amount, _ in terms], title="What the workspace takes on its disk")
     facts = [
         ("versions", f"{document.versions:,}"),

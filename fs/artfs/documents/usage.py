@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from artfs.documents.encoding import Document, Record, from_nanoseconds, omittable
 from artstore.names import version_label
@@ -13,7 +13,17 @@ from artstore.names import version_label
 if TYPE_CHECKING:
     from artstore.queries.usage import DiskUse, GroupUsage, Usage, VersionUsage
 
-__all__ = ["DiskUseDocument", "ProjectUsageItem", "TypeUsageItem", "UsageDocument", "VersionUsageItem"]
+__all__ = ["DISK_TERMS", "DiskUseDocument", "ProjectUsageItem", "TypeUsageItem", "UsageDocument", "VersionUsageItem"]
+
+DISK_TERMS: Final = (
+    ("stored_bytes", "stored", "content and folder records of versions and drafts, once each and compressed"),
+    ("manifest_bytes", "manifest", "names and records"),
+    ("deadlist_bytes", "deleted", "waiting to be reaped"),
+    ("condemned_bytes", "condemned", "reaped, freed once no process reads it"),
+    ("free_bytes", "free", "gaps in packs that no content uses"),
+    ("other_bytes", "other", "the reserve for a full disk, block edges, run-time files"),
+)
+"""The terms of the disk (field of `UsageDocument`, name, what it is): their sum is the size of the workspace."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from artfs.documents.encoding import from_nanoseconds
 from artfs.documents.retention import RetentionPlanDocument
-from artfs.documents.usage import UsageDocument
+from artfs.documents.usage import DISK_TERMS, UsageDocument
 from artfs.drawing.bars import Part, stacked_bar
 from artfs.drawing.timeline import Mark, timeline
 from artfs.drawing.treemap import Area, treemap
@@ -32,15 +32,6 @@ __all__ = ["routes"]
 _MOST: Final = 20
 _IN_TREEMAP: Final = 60
 _IN_TIMELINE: Final = 60
-_TERMS: Final = (
-    ("stored_bytes", "stored", "content and folder records of versions and drafts, once each and compressed"),
-    ("manifest_bytes", "manifest", "names and records"),
-    ("deadlist_bytes", "deleted", "waiting to be reaped"),
-    ("condemned_bytes", "condemned", "reaped, freed once no process reads it"),
-    ("free_bytes", "free", "gaps in packs that no content uses"),
-    ("other_bytes", "other", "the reserve for a full disk, block edges, run-time files"),
-)
-"""The terms of the disk, as `artfs usage` prints them: their sum is the size of the workspace."""
 
 
 class Term(NamedTuple):
@@ -65,7 +56,7 @@ def routes(pages: Pages) -> list[BaseRoute]:
 
 def _terms(usage: Usage) -> list[Term]:
     whole = max(usage.disk_bytes, 1)
-    found = [(name, getattr(usage, field), what) for field, name, what in _TERMS]
+    found = [(name, getattr(usage, field), what) for field, name, what in DISK_TERMS]
     return [Term(name, count, what, 100 * count / whole) for name, count, what in found]
 
 

@@ -30,7 +30,7 @@ class Answer:
 
 
 class Client:
-    """A client of the pages of a workspace that has the token, unless it is told otherwise."""
+    """A client of the pages of a workspace that sends the token, unless a header replaces it."""
 
     def __init__(self, workspace: Workspace, *, is_read_only: bool = False) -> None:
         self.guard = Guard(make_application(Pages(workspace, is_read_only=is_read_only)), PORT)

@@ -33,7 +33,7 @@ def runs(workspace: Workspace) -> list[str]:
 
 
 def test_lineage(client: Client, workspace: Workspace, runs: list[str]) -> None:
-    """From data to run to model; what `rm` refuses is said with its reason."""
+    """From data to run to model; the page has the reason for which `rm` refuses."""
     page = client.get("/lineage?ref=notes:v0").text
     text = words(page)
     assert "<svg" in page and "team/images:v3" in text and runs[0] in text and "used by" in text and "logged" in text
